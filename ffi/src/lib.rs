@@ -1,0 +1,14 @@
+//! gRPC channels and servers with client-side load balancing.
+#![forbid(unsafe_code)]
+
+pub use grpclb_core as core;
+
+#[cfg(feature = "host")]
+pub mod host;
+
+#[cfg(feature = "host")]
+pub use host::{
+    call::{Call, Reply, Status, Stream},
+    channel::{Channel, ChannelBuilder, ConnectError},
+    server::{Handler, Request, Response, Server, ServerBuilder, ServerHandle, ServerStream},
+};
