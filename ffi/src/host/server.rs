@@ -85,17 +85,29 @@ pub struct ServerBuilder {}
 impl ServerBuilder {
     /// A unary method that answers at once, on the driving thread.
     #[must_use]
-    pub fn unary(self, path: &str, handler: impl Fn(&Request<'_>, &mut Response<'_>) -> Handler<()> + Send + Sync + 'static) -> Self {
+    pub fn unary(
+        self,
+        path: &str,
+        handler: impl Fn(&Request<'_>, &mut Response<'_>) -> Handler<()> + Send + Sync + 'static,
+    ) -> Self {
         todo!()
     }
     /// A unary method that may block, on a worker thread.
     #[must_use]
-    pub fn unary_blocking(self, path: &str, handler: impl Fn(&Request<'_>, &mut Response<'_>) -> Handler<()> + Send + Sync + 'static) -> Self {
+    pub fn unary_blocking(
+        self,
+        path: &str,
+        handler: impl Fn(&Request<'_>, &mut Response<'_>) -> Handler<()> + Send + Sync + 'static,
+    ) -> Self {
         todo!()
     }
     /// A streaming method of any kind, on a worker thread.
     #[must_use]
-    pub fn streaming(self, path: &str, handler: impl Fn(&mut ServerStream) -> Handler<()> + Send + Sync + 'static) -> Self {
+    pub fn streaming(
+        self,
+        path: &str,
+        handler: impl Fn(&mut ServerStream) -> Handler<()> + Send + Sync + 'static,
+    ) -> Self {
         todo!()
     }
     /// GOAWAY to each connection at this age, jittered ±10 %; close it `grace` later whatever runs (`None`: wait).
