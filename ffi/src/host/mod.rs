@@ -11,5 +11,8 @@
 //! health.rs    grpc.health.v1                                                           [host server author]
 
 pub mod call;
+pub(crate) mod carrier;
 pub mod channel;
+pub(crate) mod clock;
 pub mod server;
+pub(crate) mod socket;
