@@ -40,6 +40,10 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// Of that packed form.
+    pub const fn new(packed: &'a [u8]) -> Fields<'a> {
+        Fields { packed }
+    }
     /// The first field of that name.
     pub fn get(&self, _name: &[u8]) -> Option<&'a [u8]> {
         todo!()
@@ -69,7 +73,9 @@ pub enum HeadersKind {
 pub enum Token<'i> {
     /// A validated header list (RFC 9113 §8.2, §8.3).
     Headers { stream: StreamKey, kind: HeadersKind, fields: Span, end: bool, too_large: bool },
-    /// Bytes of a DATA frame, padding apart. They count against the windows until [`Engine::release`].
+    /// Bytes of a DATA frame, padding apart. They count against the windows until [`Engine::release`]. When this
+    /// token is given, `*input` begins right behind `bytes` (padding is passed over by the next `recv`): `call`
+    /// moves `*input` back to the second message of a frame.
     Data { stream: StreamKey, bytes: &'i [u8], end: bool },
     /// The stream ended early: the peer's RST_STREAM, a stream error of the peer's found here (a RST_STREAM is
     /// due or sent), or the peer's GOAWAY named a lower last id. The stream's last token.
@@ -113,6 +119,11 @@ pub struct Parts<'a> {
 /// One stream's state. All zero is free.
 #[derive(Clone, Debug, Default)]
 pub struct StreamSlot {}
+
+impl StreamSlot {
+    /// A free slot: all zero, so that a static of them lies in `.bss`.
+    pub const FREE: StreamSlot = StreamSlot {};
+}
 
 /// A connection error (RFC 9113 §5.4.1): terminal; `transmit` still yields the GOAWAY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +205,16 @@ impl State {
     pub fn new(_config: &Config, _now: Instant) -> State {
         todo!()
     }
+    /// Octets at the front of the arena that are in use (fields of the tokens since the last batch began, a split
+    /// header block). What lies behind them is scratch for `call` between two verbs (base64 of `-bin` values);
+    /// `call` also rewrites the fields of a span in place.
+    pub fn arena_used(&self) -> usize {
+        todo!()
+    }
+    /// Whether everything is said and done: after an error, or a shutdown whose streams are done, once the outbox is empty.
+    pub fn is_closed(&self) -> bool {
+        todo!()
+    }
 }
 
 /// The machine: state and lent parts, put together for the length of one call.
@@ -229,8 +250,16 @@ impl Engine<'_> {
     }
     /// Sends DATA: `prefix` (a length prefix, say) whole or not at all, then as much of `bytes` as outbox and
     /// windows take; `end` is set on the frame that carries the last of `bytes`. Returns octets of `bytes` taken.
-    /// Nothing taken at all (not even the prefix) is `Err(Blocked)`.
+    /// Nothing taken at all (not even the prefix) is `Err(Blocked)`. The prefix goes only along with at least one
+    /// octet of `bytes` (unless `bytes` is empty), so `Ok(0)` means that all was taken. [`Token::Writable`]
+    /// follows `Blocked` and a part.
     pub fn send_data(&mut self, stream: StreamKey, prefix: &[u8], bytes: &[u8], end: bool) -> Result<usize, StreamError> {
+        todo!()
+    }
+    /// Whether header blocks of up to `headers` octets (their frame heads counted) and `data` octets of DATA can be
+    /// taken now, all at once. `Blocked`: the outbox has no room now, [`Token::Writable`] follows. `TooLarge`: the
+    /// outbox can never hold it, or a window is smaller than `data`.
+    pub fn check_room(&mut self, stream: StreamKey, headers: usize, data: usize) -> Result<(), StreamError> {
         todo!()
     }
     /// Gives back `n` octets of receive window, of the stream and of the connection. Of the connection alone when
@@ -242,7 +271,8 @@ impl Engine<'_> {
     pub fn reset(&mut self, stream: StreamKey, code: ErrorCode) {
         todo!()
     }
-    /// Whether any octet of the stream's opening HEADERS was handed out by `transmitted` (else: never left).
+    /// Whether any octet of the stream's opening HEADERS was handed out by `transmitted` (else: never left). Also
+    /// of the stream of a [`Token::Reset`], until the next verb.
     pub fn has_left(&self, stream: StreamKey) -> bool {
         todo!()
     }
