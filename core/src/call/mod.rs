@@ -4,6 +4,7 @@
 
 use crate::error::ErrorCode;
 use crate::grpc::Code;
+pub use crate::grpc::Piece;
 use crate::http2::{self, ConnectionError, Fields};
 use crate::time::{Duration, Instant};
 
@@ -14,19 +15,6 @@ pub struct CallId {
     pub id: u32,
     /// Index into the stream table; reused after the call's last event.
     pub slot: u16,
-}
-
-/// A part of a message: `bytes` borrow the caller's input and nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece<'i> {
-    /// The part.
-    pub bytes: &'i [u8],
-    /// Where in the message it starts.
-    pub offset: u32,
-    /// Length of the whole message.
-    pub len: u32,
-    /// The flag octet's bit 0: compressed by the call's grpc-encoding.
-    pub compressed: bool,
 }
 
 /// What became of a call that failed (gRFC A6).

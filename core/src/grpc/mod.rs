@@ -1,10 +1,15 @@
-//! What gRPC says regardless of its carrier: status, metadata, length prefix, timeout.
+//! What gRPC says regardless of its carrier: the length prefix, metadata, status, timeout, path.
+//!
+//! Nothing here knows of HTTP/2, so that gRPC-Web can stand on it as well. The source is
+//! PROTOCOL-HTTP2.md of the gRPC project, cited as *gRPC/HTTP2*.
 
-/// A gRPC status code (grpc/doc/statuscodes.md). Unknown numbers pass through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Code(pub u32);
+pub mod encoding;
+pub mod message;
+pub mod metadata;
+pub mod path;
+pub mod percent;
+pub mod status;
+pub mod timeout;
 
-impl Code {
-    /// Success.
-    pub const OK: Code = Code(0);
-}
+pub use message::Piece;
+pub use status::Code;
