@@ -1,89 +1,30 @@
-//! The channel: endpoints, subchannels, policies, picks.
+//! The channel: endpoints, subchannels, policies, picks. It sees no bytes and no sockets.
 //!
-//! CONTRACT for the host library, refine but keep the shape.
+//! A host resolves names and connects; the [`Channel`] says what to do ([`Channel::poll_action`]) and where each call
+//! goes ([`Channel::pick`]). The words are gRPC's: a *subchannel* is one address and its connection, an *endpoint* is
+//! one backend with one or more addresses, the *service config* chooses the policy.
 
-use crate::time::Instant;
+mod address;
+mod backoff;
+mod channel;
+mod connectivity;
+mod endpoint;
+mod endpoint_list;
+mod picker;
+mod service_config;
+mod storage;
+mod subchannel;
+mod target;
 
-/// Where one connection goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Address<'a> {
-    /// TCP.
-    Ip(core::net::SocketAddr),
-    /// A Unix socket's path; abstract when it begins with a NUL.
-    Unix(&'a [u8]),
-    /// Anything else (a URL, say), opaque to the balancer.
-    Other(&'a [u8]),
-}
-
-/// One backend: its addresses are alternatives.
-#[derive(Clone, Copy, Debug)]
-pub struct Endpoint<'a> {
-    /// In order of preference.
-    pub addresses: &'a [Address<'a>],
-    /// What the resolver says of it; 1 when it says nothing.
-    pub weight: u32,
-}
-
-/// One subchannel. A freed index is reused at once under a new generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SubchannelId {
-    /// Dense.
-    pub index: u16,
-    /// Tells successors apart.
-    pub generation: u16,
-}
-
-/// What the host tells of a subchannel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubchannelEvent {
-    /// Connected, and the peer's SETTINGS arrived.
-    Ready,
-    /// The attempt failed.
-    Failed,
-    /// A connection that was READY is gone or takes no new calls (GOAWAY).
-    Lost,
-}
-
-/// What the host is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Resolve the target (again).
-    Resolve,
-    /// Connect to [`Channel::address`]. An attempt has a time limit of its own; the channel says `Close` when it is over.
-    Connect(SubchannelId),
-    /// Close the connection (let its calls end) or give up the attempt.
-    Close(SubchannelId),
-}
-
-/// The answer to "where does this call go?".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pick {
-    /// There.
-    Subchannel(SubchannelId),
-    /// Wait: try again when `picker_version` changes.
-    Queue,
-    /// TRANSIENT_FAILURE: fail with UNAVAILABLE, but a wait_for_ready call waits.
-    Fail,
-    /// The policy drops it: never tried again.
-    Drop,
-}
-
-/// gRPC's connectivity states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connectivity {
-    /// No connection and no wish for one.
-    Idle,
-    /// Trying.
-    Connecting,
-    /// Calls can go out.
-    Ready,
-    /// Failed; trying again later.
-    TransientFailure,
-    /// Closed for good.
-    Shutdown,
-}
-
-#[allow(dead_code)]
-const _LATER: Option<Instant> = None;
-// The author of the balancer defines, as in shared/DESIGN.md section 3: ServiceConfig::parse, Target::parse,
-// Channel<S: Storage>, Storage/Parts/Inline/Slices (and Boxed, growable, under feature std), Position, Table, Shape.
+pub use address::AddressError;
+pub use channel::{Channel, Config, EndpointState, ResolutionError};
+pub use connectivity::Connectivity;
+pub use endpoint::{Address, Endpoint};
+pub use endpoint_list::{EndpointList, ListError, ListedEndpoint};
+pub use picker::{Position, Shape, Table, TooSmall};
+pub use service_config::{ConfigError, MethodConfig, Policy, ServiceConfig};
+#[cfg(feature = "std")]
+pub use storage::Boxed;
+pub use storage::{Inline, Parts, Sizes, Slices, Storage};
+pub use subchannel::{Action, Pick, SubchannelEvent, SubchannelId};
+pub use target::{Addresses, Authority, Target, TargetError, Text};

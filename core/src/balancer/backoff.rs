@@ -1,0 +1,1 @@
+//! Connection backoff (grpc/doc/connection-backoff.md).
