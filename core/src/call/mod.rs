@@ -146,6 +146,11 @@ pub struct Parts<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct CallSlot {}
 
+impl CallSlot {
+    /// A free slot: all zero, so that a static of them lies in `.bss`.
+    pub const FREE: CallSlot = CallSlot {};
+}
+
 /// What is set for a connection of calls.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -153,6 +158,18 @@ pub struct Config {
     pub http2: http2::Config,
     /// Largest message taken, octets (default 4 MiB as in grpc-go); above: RESOURCE_EXHAUSTED.
     pub max_message_size: u32,
+}
+
+impl Config {
+    /// The client's defaults.
+    pub const fn client() -> Config {
+        Config { http2: http2::Config::client(), max_message_size: 4 * 1024 * 1024 }
+    }
+
+    /// The server's defaults.
+    pub const fn server() -> Config {
+        Config { http2: http2::Config::server(), max_message_size: 4 * 1024 * 1024 }
+    }
 }
 
 /// One HTTP/2 connection and its calls.
