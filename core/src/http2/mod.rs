@@ -227,7 +227,7 @@ pub struct Engine<'a> {
 }
 
 #[allow(unused_variables)]
-impl Engine<'_> {
+impl<'a> Engine<'a> {
     /// Takes input up to the next token. Sticky error. `Ok(None)`: all input was taken.
     pub fn recv<'i>(&mut self, now: Instant, input: &mut &'i [u8]) -> Result<Option<Token<'i>>, ConnectionError> {
         todo!()
@@ -293,8 +293,8 @@ impl Engine<'_> {
     pub fn close(&mut self, code: ErrorCode, reason: &'static str) {
         todo!()
     }
-    /// The outbox, lent.
-    pub fn transmit(&mut self, now: Instant) -> &[u8] {
+    /// The outbox, lent (for as long as the parts are, so that `call` can hand it on).
+    pub fn transmit(self, now: Instant) -> &'a [u8] {
         todo!()
     }
     /// Octets of `transmit` that were written.
