@@ -47,6 +47,11 @@ impl Reply {
     pub fn peer(&self) -> &str {
         todo!()
     }
+    /// The how-manieth pick of the channel this call was, from 0: with several threads calls end in another
+    /// order than they were picked in.
+    pub fn pick_order(&self) -> u64 {
+        todo!()
+    }
     /// Initial metadata (all values of a name, `-bin` decoded).
     pub fn header(&self, _name: &str) -> Option<Vec<u8>> {
         todo!()
@@ -67,6 +72,13 @@ pub struct Status {
     /// The endpoint that was used, when there was one.
     pub peer: Option<String>,
 }
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+impl std::error::Error for Status {}
 
 /// A streaming call, blocking. Dropped before its end, it is cancelled.
 #[derive(Debug)]

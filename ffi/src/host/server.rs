@@ -163,6 +163,10 @@ impl ServerHandle {
     pub fn local_addr(&self) -> Option<SocketAddr> {
         todo!()
     }
+    /// Connections accepted since the start.
+    pub fn connections_accepted(&self) -> u64 {
+        todo!()
+    }
     /// No new connections; two-step GOAWAY; waits for the calls up to `grace`, then ends them.
     pub fn graceful_stop(&self, grace: Duration) {
         todo!()
