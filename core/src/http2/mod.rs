@@ -211,6 +211,16 @@ impl State {
     pub fn arena_used(&self) -> usize {
         todo!()
     }
+    /// Counts `octets` more of the arena's front as used, when they are there: a list of fields that `call` rewrites
+    /// becomes longer where joined `-bin` values are split. Valid right after the token whose fields lie last.
+    pub fn arena_extend(&mut self, arena_len: usize, octets: usize) -> bool {
+        todo!()
+    }
+    /// The tokens given so far are done with: all of the arena but a split header block is free again. (A `recv`
+    /// that begins a batch does so, too.)
+    pub fn arena_clear(&mut self) {
+        todo!()
+    }
     /// Whether everything is said and done: after an error, or a shutdown whose streams are done, once the outbox is empty.
     pub fn is_closed(&self) -> bool {
         todo!()
