@@ -1,0 +1,153 @@
+//! The Huffman code of RFC 7541 §5.2 and Appendix B.
+//!
+//! Decoding looks up 10 bits at a time: all codes of up to 10 bits, which are what header text is made of, take one
+//! look-up in 2 KiB. The code is canonical (codes of a length are consecutive numbers), so that a longer one is found
+//! by comparing with the end of each length, without a second table of that size.
+
+use super::DecodeError;
+use super::huffman_table::{CODES, LENGTHS, LONG, LONG_SYMBOLS, SHORT, SHORT_BITS};
+use crate::bytes::Exact;
+
+/// Octets that `string` takes when coded.
+#[inline]
+pub(super) fn encoded_len(string: &[u8]) -> usize {
+    let bits = string.iter().fold(0_usize, |bits, &octet| bits.wrapping_add(usize::from(code_length(octet))));
+    bits.wrapping_add(7) / 8
+}
+
+#[inline(always)]
+fn code_length(octet: u8) -> u8 {
+    LENGTHS.get(usize::from(octet)).copied().unwrap_or_default()
+}
+
+/// Codes `string` into `out`, which has exactly [`encoded_len`] octets.
+#[inline]
+pub(super) fn encode(string: &[u8], mut out: &mut [u8]) {
+    let mut window = 0_u64; // the low `bits` are still to be written
+    let mut bits = 0_u32;
+    for &octet in string {
+        let code = CODES.get(usize::from(octet)).copied().unwrap_or_default();
+        let length = u32::from(code_length(octet));
+        window = window.wrapping_shl(length) | u64::from(code);
+        bits = bits.plus(length); // 31 + 30 at most
+        if bits >= 32 {
+            bits = bits.minus(32);
+            let Some((room, rest)) = out.split_first_chunk_mut::<4>() else { return };
+            *room = low_half(window.wrapping_shr(bits)).to_be_bytes();
+            out = rest;
+        }
+    }
+    // RFC 7541 §5.2: the last octet is filled with the most significant bits of EOS, which are ones.
+    let padded = window.wrapping_shl(32_u32.minus(bits)) | u64::from(u32::MAX.checked_shr(bits).unwrap_or(0));
+    for (to, from) in out.iter_mut().zip(low_half(padded).to_be_bytes()) {
+        *to = from;
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation)] // the low half is what is asked for
+fn low_half(window: u64) -> u32 {
+    window as u32
+}
+
+/// Decodes `octets` to the front of `out`: the length, or `None` when `out` is too small.
+#[inline]
+pub(super) fn decode(octets: &[u8], out: &mut [u8]) -> Result<Option<usize>, DecodeError> {
+    let room = out.len();
+    let mut places = out.iter_mut();
+    let fits = walk(octets, |symbol| match places.next() {
+        Some(place) => {
+            *place = symbol;
+            true
+        }
+        None => false,
+    })?;
+    Ok(fits.then_some(room.minus(places.len())))
+}
+
+/// Length of `octets` when decoded.
+#[cold]
+pub(super) fn decoded_len(octets: &[u8]) -> Result<usize, DecodeError> {
+    let mut len = 0_usize;
+    walk(octets, |_| {
+        len = len.plus(1);
+        true
+    })?;
+    Ok(len)
+}
+
+/// Calls `put` with each symbol until it returns false; returns whether it never did.
+#[inline(always)]
+fn walk(mut octets: &[u8], mut put: impl FnMut(u8) -> bool) -> Result<bool, DecodeError> {
+    let mut window = 0_u64; // the high `bits` are read and not yet used, the rest are zeros
+    let mut bits = 0_u32;
+    // While there are four octets more, no code needs a check for the end.
+    while let Some((chunk, rest)) = octets.split_first_chunk::<4>() {
+        octets = rest;
+        window |= u64::from(u32::from_be_bytes(*chunk)).wrapping_shl(32_u32.minus(bits));
+        bits = bits.plus(32);
+        loop {
+            let (symbol, length) = match short(window) {
+                Some(found) => found,
+                None if bits < 32 => break,
+                None => long(window)?,
+            };
+            if !put(symbol) {
+                return Ok(false);
+            }
+            window = window.wrapping_shl(length);
+            bits = bits.minus(length);
+            if bits < SHORT_BITS {
+                break;
+            }
+        }
+    }
+    for &octet in octets {
+        window |= u64::from(octet).wrapping_shl(56_u32.minus(bits)); // 31 bits and three octets at most
+        bits = bits.plus(8);
+    }
+    while bits > 0 {
+        let padded = window | u64::MAX.wrapping_shr(bits);
+        if padded == u64::MAX && bits < 30 {
+            // RFC 7541 §5.2: padding of more than 7 bits is an error.
+            return if bits < 8 { Ok(true) } else { Err(DecodeError::PaddingTooLong) };
+        }
+        let (symbol, length) = match short(padded) {
+            Some(found) => found,
+            None => long(padded)?,
+        };
+        if length > bits {
+            return Err(DecodeError::PaddingNotEos);
+        }
+        if !put(symbol) {
+            return Ok(false);
+        }
+        window = window.wrapping_shl(length);
+        bits = bits.minus(length);
+    }
+    Ok(true)
+}
+
+/// The symbol at the front of the window and its length, if its code is a short one.
+#[inline(always)]
+fn short(window: u64) -> Option<(u8, u32)> {
+    let index = usize::try_from(window.wrapping_shr(64_u32.minus(SHORT_BITS))).unwrap_or_default();
+    let [symbol, length] = SHORT.get(index).copied().unwrap_or_default().to_le_bytes();
+    if length == 0 { None } else { Some((symbol, u32::from(length))) }
+}
+
+/// The symbol at the front of a window whose code is a long one.
+#[inline(never)]
+fn long(window: u64) -> Result<(u8, u32), DecodeError> {
+    let front = low_half(window.wrapping_shr(32));
+    for range in &LONG {
+        if front <= range.last {
+            let nth = front.wrapping_sub(range.first).wrapping_shr(32_u32.minus(u32::from(range.length)));
+            let at = usize::try_from(nth).unwrap_or_default().wrapping_add(usize::from(range.symbols));
+            // The last code of the last length is EOS, which has no symbol.
+            let symbol = LONG_SYMBOLS.get(at).copied().ok_or(DecodeError::EosInString)?;
+            return Ok((symbol, u32::from(range.length)));
+        }
+    }
+    Err(DecodeError::EosInString)
+}
