@@ -10,6 +10,7 @@ mod channel;
 mod connectivity;
 mod endpoint;
 mod endpoint_list;
+mod json;
 mod picker;
 mod service_config;
 mod storage;
