@@ -10,5 +10,6 @@ pub mod host;
 pub use host::{
     call::{Call, Reply, Status, Stream},
     channel::{Channel, ChannelBuilder, ConnectError},
+    health::ServingStatus,
     server::{Handler, Request, Response, Server, ServerBuilder, ServerHandle, ServerStream},
 };

@@ -14,5 +14,7 @@ pub mod call;
 pub(crate) mod carrier;
 pub mod channel;
 pub(crate) mod clock;
+pub mod health;
 pub mod server;
 pub(crate) mod socket;
+pub(crate) mod timers;
