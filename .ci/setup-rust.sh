@@ -1,0 +1,33 @@
+#!/bin/bash
+# The pinned Rust toolchain (rust-toolchain.toml), and with arguments its targets:
+#   setup-rust.sh [TARGET…]
+set -u
+cd "$(dirname "$0")/.." && . .ci/lib.sh
+PATH="$PATH:$HOME/.cargo/bin"
+command -v cargo >/dev/null || missing Rust "curl -sSf https://sh.rustup.rs | sh"
+command -v cc >/dev/null || system gcc libc6-dev
+version=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+
+if ! command -v rustup >/dev/null; then
+    # A Rust without rustup: good enough for this machine, if it is new enough.
+    have=$(cargo --version | cut -d' ' -f2)
+    [ "$(printf '%s\n' "$version" "$have" | sort -V | head -n1)" = "$version" ] ||
+        missing "Rust $version (found $have)" "curl -sSf https://sh.rustup.rs | sh"
+    for target in "$@"; do
+        [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ] ||
+            missing "the standard library for $target" "rustup target add $target (install rustup first)"
+    done
+    exit 0
+fi
+
+# Asked of the file system: rustup itself would want to go on line.
+sysroot=$(rustup run "$version" rustc --print sysroot 2>/dev/null)
+ready() {
+    [ -n "$sysroot" ] && [ -x "$sysroot/bin/cargo-clippy" ] && [ -x "$sysroot/bin/rustfmt" ] || return 1
+    for target in "$@"; do [ -d "$sysroot/lib/rustlib/$target/lib" ] || return 1; done
+}
+ready "$@" && exit 0
+say "rustup toolchain install $version $*"
+rustup toolchain install "$version" --profile minimal --no-self-update \
+    --component rustfmt --component clippy ${@/#/--target } >&2 ||
+    missing "Rust $version with targets: $*" "rustup toolchain install $version -c rustfmt -c clippy ${*/#/-t }"

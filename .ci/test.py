@@ -1,0 +1,272 @@
+"""Runs the parts of `make test` in order, goes on after a failure, and ends with a table.
+
+    .ci/test.py [--all] [PART…]     PARTS=list shows the names
+
+A part is a few commands and the tools that they need. Nothing is taken on trust: a command that
+fails without naming a failed test counts as one failure, and so does a part that ran no test.
+Whole outputs are in target/test-logs/PART.log; VERBOSE=1 prints them as they come.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+LOGS = TOP / "target" / "test-logs"
+CI = os.environ.get("CI") == "true"
+VERBOSE = os.environ.get("VERBOSE") == "1"
+BARE_TARGETS = ["thumbv6m-none-eabi", "thumbv7em-none-eabi", "wasm32-unknown-unknown"]
+
+
+# ---- what is run -----------------------------------------------------------------------------
+
+
+class Part:
+    """`commands`: argument lists, `{python}` and the like replaced by what `needs` set up."""
+
+    def __init__(self, name, about, *commands, needs=(), minutes=8, only_all=False):
+        self.name, self.about, self.commands = name, about, commands
+        self.needs, self.seconds, self.only_all = needs, minutes * 60, only_all
+
+
+def peers(topic):
+    return ["{python}", ".ci/unittests.py", "ffi/tests/peers", f"test_{topic}"]
+
+
+PROGRAMS = ["cargo", "build", "--release", "-p", "grpclb", "--examples"]
+
+PARTS = [
+    Part("driver", "this driver counts honestly", [sys.executable, ".ci/unittests.py", ".ci", "test_driver"], minutes=1),
+    Part("style", "rustfmt and clippy, warnings are errors",
+         ["cargo", "fmt", "--all", "--check"],
+         ["cargo", "clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]),
+    Part("core", "protocol and balancer: by RFC section, stories, pairs on a virtual clock, properties",
+         ["cargo", "test", "--no-fail-fast", "-p", "grpclb-core", "--all-features"]),
+    Part("firmware", "core without std: builds for bare targets, links a firmware, looks at its sections",
+         [".ci/firmware.sh"], needs=("bare",)),
+    Part("host", "host library, server, programs; the README's Rust is compiled and run",
+         ["cargo", "test", "--no-fail-fast", "-p", "grpclb"]),
+    Part("tonic", "a tonic client against our server",
+         ["cargo", "test", "--no-fail-fast", "-p", "grpclb-benches"]),
+    Part("demo", "make demo ONCE=1: shares within 1 %, no call lost", PROGRAMS, ["make", "demo", "ONCE=1"]),
+    Part("grpcio", "Python's grpcio: three servers behind our client, its clients before our server",
+         PROGRAMS, peers("backends"), peers("clients"), needs=("python",)),
+    Part("grpc-go", "gRPC's interop suite with grpc-go, both ways", PROGRAMS, peers("interop"),
+         needs=("python", "go")),
+    Part("faults", "grpcio servers killed, restarted, all gone and back", PROGRAMS, peers("faults"),
+         needs=("python",)),
+    Part("bad-input", "garbage, TLS, HTTP/1.1, closed in mid-frame, nobody there, bad arguments",
+         PROGRAMS, peers("bad_servers"), peers("bad_clients"), peers("arguments"), needs=("python",)),
+    Part("costs", "instructions a call with 1 000 endpoints and with 3, counted by callgrind",
+         PROGRAMS, peers("costs"), needs=("python", "valgrind")),
+    Part("fuzz", "each fuzz target for a while", [".ci/fuzz.sh"], minutes=30, only_all=True),
+    Part("conformance", "h2spec against our server and client", [".ci/conformance.sh"], minutes=30,
+         needs=("go",), only_all=True),
+    Part("soak", "faults and interop again, ten times over", PROGRAMS,
+         *[peers(topic) for topic in ("faults", "interop", "bad_servers", "bad_clients") for _ in range(10)],
+         minutes=60, needs=("python", "go"), only_all=True),
+]
+
+# name -> (script, the place its standard output names)
+NEEDS = {
+    "rust": ([".ci/setup-rust.sh"], None),
+    "bare": ([".ci/setup-rust.sh", *BARE_TARGETS], None),
+    "python": ([".ci/setup-python.sh"], "{python}"),
+    "go": ([".ci/setup-go.sh"], "{go}"),
+    "valgrind": ([".ci/setup-valgrind.sh"], None),
+}
+
+
+# ---- counting --------------------------------------------------------------------------------
+
+
+class Counts:
+    """Tests passed, failed and skipped of one part."""
+
+    def __init__(self, passed=0, failed=0, skipped=0):
+        self.passed, self.failed, self.skipped = passed, failed, skipped
+
+    def __iadd__(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        return self
+
+    def total(self):
+        return self.passed + self.failed + self.skipped
+
+    def __str__(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+# `cargo test` prints one such line for each program of tests.
+CARGO = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;", re.M)
+# Our own runners and scripts end with this line.
+OURS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.M)
+
+
+def count(argv, code, output):
+    """What one command's exit code and output say."""
+    if argv[:2] == ["cargo", "test"]:
+        found = CARGO.findall(output)
+    elif argv[:2] == ["cargo", "build"]:
+        # Needed by what follows, no test by itself.
+        return Counts(failed=int(code != 0))
+    elif argv[0] in ("cargo", "make"):
+        return Counts(passed=int(code == 0), failed=int(code != 0))
+    else:
+        found = OURS.findall(output)[-1:]
+        if not found and argv[0].endswith(".sh"):
+            return Counts(passed=int(code == 0), failed=int(code != 0))
+    counts = Counts()
+    for passed, failed, skipped in found:
+        counts += Counts(int(passed), int(failed), int(skipped))
+    if code != 0 and counts.failed == 0:
+        counts.failed += 1  # it crashed, or did not compile
+    if counts.total() == 0:
+        counts.failed += 1  # no test ran
+    return counts
+
+
+# ---- running ---------------------------------------------------------------------------------
+
+# Lines worth seeing while a part runs: compiling, programs of tests, results, failures.
+SHOWN = re.compile(
+    r"^(\s+(Compiling|Downloading|Downloaded|Finished|Running|Doc-tests|Installing)\b|test result: [^o]|error|warning: unused"
+    r"|setup: |missing: |test .*(FAILED|failed)|(ok|FAIL|SKIP)  |   [^ ]|panicked|---- )"
+)
+
+
+def run(argv, log, seconds):
+    """Runs one command in a process group of its own; gives (exit code, output)."""
+    text = []
+    print(f"    $ {' '.join(argv)}", flush=True)
+    log.write(f"$ {' '.join(argv)}\n")
+    try:
+        child = subprocess.Popen(argv, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+    except OSError as error:
+        log.write(f"{error}\n")
+        print(f"      {error}", flush=True)
+        return 127, str(error)
+
+    def overdue():
+        message = f"error: not done after {seconds:.0f} s, killed\n"
+        text.append(message)
+        print("      " + message, end="", flush=True)
+        os.killpg(child.pid, signal.SIGKILL)
+
+    timer = threading.Timer(max(seconds, 1), overdue)
+    timer.start()
+    try:
+        for line in child.stdout:
+            text.append(line)
+            log.write(line)
+            if VERBOSE or SHOWN.match(line):
+                print("      " + line.rstrip(), flush=True)
+        return child.wait(), "".join(text)
+    finally:
+        timer.cancel()
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+def set_up(needs, places, log, ready):
+    """Runs the set-up scripts of a part once; gives the words for what is missing, or None."""
+    for need in ("rust", *needs):
+        if need not in ready:
+            argv, place = NEEDS[need]
+            child = subprocess.Popen(argv, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, text=True, errors="replace")
+            # Not communicate(): a download should be seen while it runs.
+            last = ""
+            for line in child.stderr:
+                last = line.rstrip() or last
+                log.write(line)
+                print("      " + line.rstrip(), flush=True)
+            out = child.stdout.read().strip()
+            ready[need] = None if child.wait() == 0 else last or f"missing: {need}"
+            if place:
+                places[place] = out
+        if ready[need]:
+            return ready[need]
+    return None
+
+
+def run_part(part, places, ready):
+    """Gives the part's counts and, when something is missing, its words."""
+    counts = Counts()
+    with open(LOGS / f"{part.name}.log", "w") as log:
+        gone = set_up(part.needs, places, log, ready)
+        if gone:
+            print(f"    skipped: {gone}", flush=True)
+            return Counts(skipped=1), gone
+        os.environ["GRPCLB_GO_INTEROP"] = places.get("{go}", "")  # for the interop tests
+        ends = time.monotonic() + part.seconds
+        for argv in part.commands:
+            argv = [places.get(word, word) for word in argv]
+            code, output = run(argv, log, ends - time.monotonic())
+            found = count(argv, code, output)
+            counts += found
+            if found.failed:
+                tail = output.splitlines()[-60:]
+                print("\n".join(["    failed; the end of its output:", *("    | " + line for line in tail)]), flush=True)
+                if argv == PROGRAMS:
+                    break
+        if counts.total() == 0:
+            counts.failed += 1
+    return counts, None
+
+
+def table(rows):
+    """The last thing that is seen."""
+    wide = max(len(name) for name, *_ in rows)
+    print(f"\n{'part':{wide}}  {'passed':>6}  {'failed':>6}  {'skipped':>7}  {'seconds':>7}")
+    for name, counts, seconds, _ in rows:
+        print(f"{name:{wide}}  {counts.passed:6}  {counts.failed:6}  {counts.skipped:7}  {seconds:7.1f}")
+    print(f"{'':{wide}}  {'':6}  {'':6}  {'':7}  {sum(row[2] for row in rows):7.1f}")
+    for name, _, _, gone in rows:
+        if gone:
+            print(f"left out: {name}: {gone}")
+
+
+def main():
+    words = sys.argv[1:]
+    parts = [part for part in PARTS if "--all" in words or not part.only_all]
+    names = [word for word in words if word != "--all"]
+    if names == ["list"]:
+        for part in PARTS:
+            print(f"{part.name:12} {part.about}{' (check-all)' if part.only_all else ''}")
+        return 0
+    if names:
+        unknown = set(names) - {part.name for part in PARTS}
+        if unknown:
+            print(f"no such part: {', '.join(sorted(unknown))}; PARTS=list names them", file=sys.stderr)
+            return 2
+        parts = [part for part in PARTS if part.name in names]
+    LOGS.mkdir(parents=True, exist_ok=True)
+    os.environ["PATH"] += f":{Path.home()}/.cargo/bin"
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    places, ready, rows = {}, {}, []
+    for number, part in enumerate(parts, 1):
+        print(f"\n[{number}/{len(parts)}] {part.name}: {part.about}", flush=True)
+        began = time.monotonic()
+        counts, gone = run_part(part, places, ready)
+        seconds = time.monotonic() - began
+        rows.append((part.name, counts, seconds, gone))
+        print(f"    {counts}, {seconds:.1f} s", flush=True)
+    table(rows)
+    total = Counts()
+    for _, counts, _, _ in rows:
+        total += counts
+    print(total)
+    return int(total.failed > 0 or (CI and total.skipped > 0))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+# The front door. `make help` lists what there is; everything is set up on the way.
+.PHONY: help demo test check-all bench fuzz conformance clean
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# rustup's own place, for shells that have not read its profile yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+help: ## this list
+	@echo 'make TARGET, where TARGET is one of'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'demo, over your own servers: make demo TARGET=dns:///host:50051 [CONFIG=JSON] [METHOD=/pkg.Service/Method]'
+	@echo 'demo, quick and checked:     make demo ONCE=1'
+	@echo 'test, only some parts:       make test PARTS="core grpc-go"   (names: make test PARTS=list)'
+
+demo: ## gRPC calls spread over several backends, live in the terminal (needs Rust, nothing else)
+	@.ci/setup-rust.sh
+	@ONCE='$(ONCE)' TARGET='$(TARGET)' CONFIG='$(CONFIG)' METHOD='$(METHOD)' \
+		cargo run --release -p grpclb --example demo
+
+test: ## all tests, real peers included; ends with "N passed, N failed, N skipped"
+	@.ci/test.sh $(PARTS)
+
+check-all: ## make test, then fuzzing, conformance suites and the longer soak
+	@.ci/test.sh --all $(PARTS)
+
+bench: ## benchmarks (criterion); ARGS=… goes to them
+	@.ci/setup-rust.sh
+	cargo bench -p grpclb-benches $(if $(ARGS),-- $(ARGS))
+
+fuzz: ## fuzzing, a short run of each target (SECONDS_EACH=30)
+	@.ci/setup-rust.sh
+	.ci/fuzz.sh
+
+conformance: ## h2spec against our server and client; prints how many cases pass
+	@.ci/setup-rust.sh
+	.ci/conformance.sh
+
+clean: ## removes what was built here (~/.cache/libgrpclb, the tests' tools, stays)
+	cargo clean
+	rm -rf fuzz/target
