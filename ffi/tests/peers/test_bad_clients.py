@@ -8,14 +8,13 @@ import time
 from harness import Case
 from test_bad_servers import WHOLE
 from wire import (
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, REQUEST, RST_STREAM,
-    SETTINGS, UNKNOWN_TYPE, WINDOW_UPDATE, frame, literal, message,
+    CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PING, PREFACE, REQUEST, RST_STREAM, SETTINGS,
+    UNKNOWN_TYPE, WINDOW_UPDATE, call, frame, literal,
 )
 
 # A TLS 1.2 ClientHello up to its first extension, as any HTTPS client would send to a plaintext port.
 TLS_HELLO = bytes.fromhex("16030100b5010000b10303") + bytes(32) + bytes.fromhex(
     "20" + "11" * 32 + "0004130113020100006400000010000e00000b6578616d706c652e636f6d") + bytes(80)
-CALL = frame(HEADERS, END_HEADERS, 1, REQUEST) + frame(DATA, END_STREAM, 1, message(b"\x0a\x03you"))
 
 
 class BadClient(Case):
@@ -86,7 +85,7 @@ class ClosedInTheMiddle(BadClient):
     """The connection ends inside a frame of each kind."""
 
     def test_each_kind_at_each_byte(self):
-        kinds = dict(WHOLE, request=(b"", CALL, 0))
+        kinds = dict(WHOLE, request=(b"", call(1), 0))
         for kind, (_, whole, _) in kinds.items():
             before = PREFACE + frame(SETTINGS) + (b"" if kind == "request" else frame(HEADERS, END_HEADERS, 1, REQUEST))
             if kind == "continuation":

@@ -41,6 +41,11 @@ def message(body, flag=0, length=None):
     return struct.pack(">BI", flag, len(body) if length is None else length) + body
 
 
+def call(stream):
+    """A whole SayHello("you"), from its HEADERS to END_STREAM."""
+    return frame(HEADERS, END_HEADERS, stream, REQUEST) + frame(DATA, END_STREAM, stream, message(b"\x0a\x03you"))
+
+
 def read_exactly(sock, count):
     data = b""
     while len(data) < count:
