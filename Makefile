@@ -6,6 +6,8 @@ SHELL := /bin/bash
 # rustup's own place, for shells that have not read its profile yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
+export ONCE TARGET CONFIG METHOD
+
 help: ## this list
 	@echo 'make TARGET, where TARGET is one of'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,8 +18,7 @@ help: ## this list
 
 demo: ## gRPC calls spread over several backends, live in the terminal (needs Rust, nothing else)
 	@.ci/setup-rust.sh
-	@ONCE='$(ONCE)' TARGET='$(TARGET)' CONFIG='$(CONFIG)' METHOD='$(METHOD)' \
-		cargo run --release -p grpclb --example demo
+	cargo run --release -p grpclb --example demo
 
 test: ## all tests, real peers included; ends with "N passed, N failed, N skipped"
 	@.ci/test.sh $(PARTS)
