@@ -34,6 +34,7 @@ const USAGE: Usage = Usage {
         Flag::with_default("calls", "N", "1", "how many calls"),
         Flag::with_default("concurrency", "C", "1", "how many of them at a time, a thread each"),
         Flag::optional("deadline-ms", "D", "deadline of each call; without it: none"),
+        Flag::with_default("interval-ms", "N", "0", "each thread waits so long between its calls"),
         Flag::optional("wait-ready", "K", "start the calls when K endpoints are READY (waits 30 s at most)"),
         Flag::switch("wait-for-ready", "calls wait through TRANSIENT_FAILURE instead of failing fast"),
         Flag::with_default("name", "NAME", "world", "whom to greet"),
@@ -76,7 +77,13 @@ fn main() -> ExitCode {
             peer: None,
         });
     }
-    let run = Run { channel, call, request: HelloRequest { name: args.text("name").into() }.encode_to_vec() };
+    let interval = Duration::from_millis(args.number("interval-ms"));
+    let run = Run {
+        channel,
+        call,
+        interval,
+        request: HelloRequest { name: args.text("name").into() }.encode_to_vec(),
+    };
     let start = Instant::now();
     let tally = run.all(calls, concurrency);
     let text = if args.on("json") { tally.json() } else { tally.table(start.elapsed(), concurrency) };
@@ -96,6 +103,8 @@ fn fail(status: &Status) -> ExitCode {
 struct Run<'a> {
     channel: Channel,
     call: Call<'a>,
+    /// Between the calls of a thread.
+    interval: Duration,
     request: Vec<u8>,
 }
 
@@ -124,7 +133,13 @@ impl Run<'_> {
     fn some(&self, calls: u64, started: &AtomicU64, failure: &Mutex<Option<Status>>) -> Tally {
         let mut tally = Tally::default();
         let mut response = Vec::new();
-        while started.fetch_add(1, Ordering::Relaxed) < calls {
+        for turn in 0_u64.. {
+            if started.fetch_add(1, Ordering::Relaxed) >= calls {
+                break;
+            }
+            if turn > 0 && !self.interval.is_zero() {
+                std::thread::sleep(self.interval);
+            }
             let outcome = self.channel.unary(&self.call, &self.request, &mut response).and_then(|reply| {
                 let peer = reply.peer();
                 tally.served(peer, reply.pick_order());
