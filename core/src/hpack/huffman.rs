@@ -151,3 +151,93 @@ fn long(window: u64) -> Result<(u8, u32), DecodeError> {
     }
     Err(DecodeError::EosInString)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn codes() -> HashMap<(u8, u32), u8> {
+        (0..=255).map(|s| ((LENGTHS[usize::from(s)], CODES[usize::from(s)]), s)).collect()
+    }
+
+    /// Bit by bit, from the codes alone: what RFC 7541 §5.2 says and no more.
+    fn reference(symbol_of: &HashMap<(u8, u32), u8>, octets: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        let mut symbols = Vec::new();
+        let (mut code, mut length) = (0_u32, 0_u8);
+        for bit in octets.iter().flat_map(|octet| (0..8).rev().map(move |i| octet >> i & 1)) {
+            (code, length) = (code << 1 | u32::from(bit), length + 1);
+            if length == 30 && code == 0x3fff_ffff {
+                return Err(DecodeError::EosInString);
+            }
+            if let Some(&symbol) = symbol_of.get(&(length, code)) {
+                symbols.push(symbol);
+                (code, length) = (0, 0);
+            }
+        }
+        match (code.count_ones() == u32::from(length), length) {
+            (true, 0..8) => Ok(symbols),
+            (true, _) => Err(DecodeError::PaddingTooLong),
+            (false, _) => Err(DecodeError::PaddingNotEos),
+        }
+    }
+
+    fn decoded(octets: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        let mut out = vec![0; octets.len() * 8 / 5];
+        let result =
+            decode(octets, &mut out).map(|len| out[..len.expect("5 bits at least a symbol")].to_vec());
+        assert_eq!(decoded_len(octets), result.as_ref().map(Vec::len).map_err(|&error| error));
+        result
+    }
+
+    fn encoded(string: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; encoded_len(string)];
+        encode(string, &mut out);
+        out
+    }
+
+    #[test]
+    fn all_of_two_octets_and_ones_before_them() {
+        let codes = codes();
+        for ones in [0, 1, 2, 3] {
+            for last in 0..=u16::MAX {
+                let mut octets = vec![0xff; ones];
+                octets.extend(last.to_be_bytes());
+                assert_eq!(decoded(&octets), reference(&codes, &octets), "{octets:x?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_pair_of_symbols_both_ways() {
+        for first in 0..=255 {
+            for second in 0..=255 {
+                for string in [&[first, second][..], &[b'0', first, b'a', second, second]] {
+                    assert_eq!(decoded(&encoded(string)).as_deref(), Ok(string));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_room() {
+        let coded = encoded(b"www.example.com\xff\x00");
+        for room in 0..17 {
+            assert_eq!(decode(&coded, &mut vec![0; room]), Ok(None));
+        }
+        assert_eq!(decode(&coded, &mut [0; 17]), Ok(Some(17)));
+    }
+
+    proptest! {
+        #[test]
+        fn decodes_as_the_reference_does(octets in proptest::collection::vec(prop_oneof![3 => any::<u8>(), 1 => Just(255)], 0..24)) {
+            prop_assert_eq!(decoded(&octets), reference(&codes(), &octets));
+        }
+
+        #[test]
+        fn both_ways(string in proptest::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert_eq!(decoded(&encoded(&string)), Ok(string));
+        }
+    }
+}
