@@ -40,6 +40,16 @@ pub fn copy(to: &mut [u8], from: &[u8]) -> usize {
     n
 }
 
+/// Copies `n` octets of `buffer` from one place to another, which may overlap; does nothing when either is not there.
+#[inline]
+#[allow(clippy::disallowed_methods)] // both ranges are checked first
+pub fn copy_within(buffer: &mut [u8], from: usize, to: usize, n: usize) {
+    let inside = |at: usize| at.checked_add(n).is_some_and(|end| end <= buffer.len());
+    if inside(from) && inside(to) {
+        buffer.copy_within(from..from.wrapping_add(n), to);
+    }
+}
+
 /// Splits off up to `n` octets of the front of `input` and moves `input` past them.
 #[inline]
 pub fn take_up_to<'i>(input: &mut &'i [u8], n: usize) -> &'i [u8] {

@@ -211,6 +211,10 @@ impl State {
     pub fn arena_used(&self) -> usize {
         todo!()
     }
+    /// When [`Engine::handle_timeout`] is due (without the parts: `call` says it from `&self`).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        todo!()
+    }
     /// Counts `octets` more of the arena's front as used, when they are there: a list of fields that `call` rewrites
     /// becomes longer where joined `-bin` values are split. Valid right after the token whose fields lie last.
     pub fn arena_extend(&mut self, arena_len: usize, octets: usize) -> bool {

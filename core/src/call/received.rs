@@ -1,0 +1,267 @@
+//! Header lists that arrived: the fields that gRPC reads itself, and the metadata that is left for the application.
+//!
+//! The list lies packed in the arena and is rewritten in place: the protocol's own fields are taken out, `-bin`
+//! values become raw, `grpc-message` is percent-decoded. So an application, in whatever language, gets metadata
+//! that is ready for use, and nothing is copied elsewhere.
+
+use super::reason::Reason;
+use crate::bytes::{Exact, copy, copy_within};
+use crate::grpc::{Code, encoding, metadata, percent, timeout};
+use crate::http2::Span;
+use crate::time::Duration;
+
+/// Octets before the name: two lengths.
+const LENGTHS: usize = 4;
+
+/// An entry of a packed list, by offsets into it.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: usize,
+    name: usize,
+    value: usize,
+}
+
+impl Entry {
+    /// The entry at `at`.
+    fn read(list: &[u8], at: usize) -> Option<Entry> {
+        let &[a, b, c, d] = list.get(at..)?.first_chunk::<LENGTHS>()?;
+        let entry =
+            Entry { at, name: u16::from_be_bytes([a, b]).into(), value: u16::from_be_bytes([c, d]).into() };
+        (entry.end() <= list.len()).then_some(entry)
+    }
+
+    fn value_at(self) -> usize {
+        self.at.plus(LENGTHS).plus(self.name)
+    }
+
+    fn end(self) -> usize {
+        self.value_at().plus(self.value)
+    }
+
+    fn name(self, list: &[u8]) -> &[u8] {
+        list.get(self.at.plus(LENGTHS)..self.value_at()).unwrap_or_default()
+    }
+
+    fn value(self, list: &[u8]) -> &[u8] {
+        list.get(self.value_at()..self.end()).unwrap_or_default()
+    }
+
+    /// The value's place, relative to the list's.
+    fn value_span(self, list: Span) -> Span {
+        Span { at: list.at.plus(self.value_at() as u32), len: self.value as u32 }
+    }
+}
+
+/// The entries of a packed list.
+fn entries(list: &[u8]) -> impl Iterator<Item = Entry> + '_ {
+    let mut at = 0;
+    core::iter::from_fn(move || {
+        let entry = Entry::read(list, at)?;
+        at = entry.end();
+        Some(entry)
+    })
+}
+
+const EMPTY: Span = Span { at: 0, len: 0 };
+
+/// A request's head (gRPC/HTTP2, "Requests").
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) path: Span,
+    pub(super) authority: Span,
+    pub(super) timeout: Option<Duration>,
+    /// What is wrong with it, when something is.
+    pub(super) refusal: Option<Reason>,
+    /// Where custom metadata may begin: behind the pseudo-header fields.
+    pub(super) custom: usize,
+}
+
+/// Reads a request's head.
+pub(super) fn request(list: &[u8], span: Span) -> Request {
+    let mut request = Request { path: EMPTY, authority: EMPTY, timeout: None, refusal: None, custom: 0 };
+    let (mut post, mut grpc, mut te, mut timeout_ok, mut encoding_ok) = (false, false, false, true, true);
+    for entry in entries(list) {
+        let (name, value) = (entry.name(list), entry.value(list));
+        match name {
+            [b':', ..] => {
+                match name {
+                    b":path" => request.path = entry.value_span(span),
+                    b":authority" => request.authority = entry.value_span(span),
+                    b":method" => post = value == b"POST",
+                    _ => {}
+                }
+                request.custom = entry.end();
+            }
+            b"content-type" => grpc = is_grpc(value),
+            b"te" => te = value == b"trailers",
+            b"grpc-timeout" => {
+                request.timeout = timeout::decode(value);
+                timeout_ok = request.timeout.is_some();
+            }
+            b"grpc-encoding" => encoding_ok = encoding::is_known(value),
+            _ => {}
+        }
+    }
+    let checks = [
+        (post, Reason::Method),
+        (grpc, Reason::ContentType),
+        (te, Reason::Te),
+        (timeout_ok, Reason::BadTimeout),
+        (encoding_ok, Reason::Encoding),
+    ];
+    request.refusal = checks.iter().find(|(ok, _)| !ok).map(|(_, reason)| *reason);
+    request
+}
+
+/// A response's head or its trailers (gRPC/HTTP2, "Responses").
+#[derive(Debug)]
+pub(super) struct Response {
+    /// `:status`; 0: there was none (trailers).
+    pub(super) status: u16,
+    pub(super) grpc: bool,
+    pub(super) encoding_ok: bool,
+    /// `grpc-status`; `Some(None)`: it was there and cannot be read.
+    pub(super) code: Option<Option<Code>>,
+    message: Option<Entry>,
+    pub(super) custom: usize,
+}
+
+/// Reads a response's head or its trailers.
+pub(super) fn response(list: &[u8]) -> Response {
+    let mut response =
+        Response { status: 0, grpc: false, encoding_ok: true, code: None, message: None, custom: 0 };
+    for entry in entries(list) {
+        let value = entry.value(list);
+        match entry.name(list) {
+            b":status" => {
+                // HTTP/2 has checked that it is three digits.
+                let digits = value.iter().filter_map(|digit| char::from(*digit).to_digit(10));
+                response.status =
+                    digits.fold(0u16, |sum, digit| sum.saturating_mul(10).saturating_add(digit as u16));
+                response.custom = entry.end();
+            }
+            b"content-type" => response.grpc = is_grpc(value),
+            b"grpc-encoding" => response.encoding_ok = encoding::is_known(value),
+            b"grpc-status" => response.code = Some(Code::parse(value)),
+            b"grpc-message" => response.message = Some(entry),
+            _ => {}
+        }
+    }
+    response
+}
+
+/// Content-Type: `application/grpc`, then nothing, `+` and a message format, or `;` and parameters.
+fn is_grpc(content_type: &[u8]) -> bool {
+    match content_type.split_at_checked(b"application/grpc".len()) {
+        Some((begin, rest)) => {
+            begin.eq_ignore_ascii_case(b"application/grpc") && matches!(rest, [] | [b'+' | b';' | b' ', ..])
+        }
+        None => false,
+    }
+}
+
+impl Response {
+    /// Decodes `grpc-message` and moves it to the front, where no metadata can be written over it; its place. The
+    /// message's entry is then no longer among the custom fields.
+    pub(super) fn take_message(&mut self, list: &mut [u8], span: Span) -> Span {
+        let Some(entry) = self.message.take() else { return EMPTY };
+        if let Some(part) = list.get_mut(self.custom..entry.end()) {
+            rotate_right(part, entry.end().minus(entry.at));
+        }
+        let entry = Entry { at: self.custom, ..entry };
+        self.custom = entry.end();
+        let text = list.get_mut(entry.value_at()..entry.end()).unwrap_or_default();
+        let len = percent::decode_in_place(text) as u32;
+        Span { len, ..entry.value_span(span) }
+    }
+}
+
+/// Rotation by three reversals: `slice::rotate_right` is fast for long parts, and much code.
+fn rotate_right(part: &mut [u8], by: usize) {
+    let Some(middle) = part.len().checked_sub(by) else { return };
+    if middle == 0 {
+        return;
+    }
+    part.reverse();
+    if let Some((front, back)) = part.split_at_mut_checked(by) {
+        front.reverse();
+        back.reverse();
+    }
+}
+
+/// Octets that the custom fields, from `start` on, may grow by when joined `-bin` values become entries of their own.
+pub(super) fn growth(list: &[u8], start: usize) -> usize {
+    let custom = list.get(start..).unwrap_or_default();
+    let grows = |entry: Entry| {
+        if !metadata::is_binary(entry.name(custom)) {
+            return 0;
+        }
+        let commas = entry.value(custom).iter().filter(|octet| **octet == b',').count();
+        commas.saturating_mul(LENGTHS.plus(entry.name))
+    };
+    entries(custom).map(grows).fold(0, usize::saturating_add)
+}
+
+/// Packs the custom fields, which begin at `from`, for the application: from `start` on, `-bin` values decoded.
+/// There must be [`growth`] octets between the two.
+pub(super) fn keep_custom(
+    list: &mut [u8],
+    span: Span,
+    start: usize,
+    mut from: usize,
+) -> Result<Span, Reason> {
+    let mut to = start;
+    while let Some(entry) = Entry::read(list, from) {
+        from = entry.end();
+        let name = entry.name(list);
+        if is_own(name) {
+            continue;
+        }
+        if metadata::is_binary(name) {
+            to = keep_binary(list, entry, to)?;
+            continue;
+        }
+        let len = entry.end().minus(entry.at);
+        if to != entry.at {
+            copy_within(list, entry.at, to, len);
+        }
+        to = to.plus(len);
+    }
+    Ok(Span { at: span.at.plus(start as u32), len: to.minus(start) as u32 })
+}
+
+/// Whether a field is the protocol's. `user-agent` is not: a server may want to know it.
+fn is_own(name: &[u8]) -> bool {
+    metadata::is_reserved(name) && name != b"user-agent"
+}
+
+/// Decodes the value of `entry`, one entry for each of the values that commas join, and writes them from `to` on.
+fn keep_binary(list: &mut [u8], entry: Entry, mut to: usize) -> Result<usize, Reason> {
+    let mut from = entry.value_at();
+    let mut name_at = entry.at.plus(LENGTHS);
+    loop {
+        let joined = list.get(from..entry.end()).unwrap_or_default();
+        let comma = joined.iter().position(|&octet| octet == b',');
+        let len = comma.unwrap_or(joined.len());
+        let text = joined.get(..len).unwrap_or_default();
+        // Spaces around a comma are not of the value (RFC 9110 §5.6.1).
+        let begin = from.plus(len.minus(text.trim_ascii_start().len()));
+        let end = begin.plus(text.trim_ascii().len());
+        let next = from.plus(len).plus(1);
+        let value = list.get_mut(begin..end).unwrap_or_default();
+        let value_len = metadata::decode_in_place(value).ok_or(Reason::Binary)?;
+        // The first value takes the entry's own name along, the others need a copy of it: `growth` made room.
+        let [a, b] = (entry.name as u16).to_be_bytes();
+        let [c, d] = (value_len as u16).to_be_bytes();
+        let value_to = to.plus(LENGTHS).plus(entry.name);
+        copy_within(list, name_at, to.plus(LENGTHS), entry.name);
+        copy_within(list, begin, value_to, value_len);
+        copy(list.get_mut(to..).unwrap_or_default(), &[a, b, c, d]);
+        name_at = to.plus(LENGTHS);
+        to = value_to.plus(value_len);
+        if comma.is_none() {
+            return Ok(to);
+        }
+        from = next;
+    }
+}
