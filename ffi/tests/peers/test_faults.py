@@ -4,7 +4,7 @@ import json
 import signal
 import time
 
-from harness import ROUND_ROBIN, UNAVAILABLE, Case, backend, backends, until
+from harness import ROUND_ROBIN, UNAVAILABLE, Case, backend, backends, free_port, until
 
 CALLERS = 8
 # Eight callers, each waits 4 ms after a call: 10 000 calls take 5 s or more, also on a fast machine.
@@ -98,6 +98,30 @@ class Faults(Case):
               f" called again {min(firsts)[0] - back:.2f} s to {max(firsts)[0] - back:.2f} s after the return")
         self.assertLess(max(firsts)[0] - back, 4.0)
         self.assertGreater(good, 1000, outcome)
+
+    def test_all_gone_and_back_for_calls_that_wait(self):
+        """wait_for_ready: only what the dead servers may have seen fails, the others wait for the return."""
+        servers = backends(self.start)
+        client = self.greet_behind([server.address for server in servers], "--calls", 8_000, "--wait-ready", 3,
+                                   "--wait-for-ready", *LOAD)
+        time.sleep(1)
+        for server in servers:
+            server.kill()
+        again = [backend(self.start, f"again{n}", server.port) for n, server in enumerate(servers)]
+        for server in again:
+            server.listening()
+        self.assertTrue(client.running(), "the calls were over before the return")
+        _, failed = self.count(client(), 8_000)
+        print(f"      all gone and back, calls that wait: {failed} of 8 000 failed")
+        self.assertLessEqual(failed, CALLERS)
+
+    def test_calls_made_before_the_server_wait_for_it(self):
+        port = free_port()
+        client = self.greet_behind([f"127.0.0.1:{port}"], "--calls", 8, "--concurrency", 8, "--wait-for-ready",
+                                   "--deadline-ms", 20_000)
+        time.sleep(0.5)
+        backend(self.start, "late", port).listening()
+        self.assertEqual(self.count(client(), 8), (8, 0))
 
     def test_restarted_while_nobody_calls(self):
         for name, config in (("pick_first", "{}"), ("round_robin", ROUND_ROBIN)):
