@@ -44,7 +44,8 @@ fn policies<W: Write>(story: &mut Story<W>) -> Told<()> {
     story.open(
         "round_robin: the same to each",
         "The client keeps a connection to each backend and picks one for each call, in turn. Equal shares of calls; \
-         but the backends are not equal, so the small one is swamped: look at the slowest 1 %.",
+         but the backends are not equal: the small one is swamped, a third of the calls wait for it, and its \
+         callers have no time for the others.",
     );
     policy_act(story, "round_robin", &backends, &policy("round_robin"), 3, &[1.0 / 3.0; 3])?;
     story.open(
@@ -133,12 +134,15 @@ fn added<W: Write>(story: &mut Story<W>) -> Told<()> {
     stage.play(&clients, PATIENCE, || reached(&name_load).is_some());
     let name_noticed = reached(&name_load);
     stage.note(Tone::Good, format!("{}: its first connection was retired", noticed(name_says, name_noticed)));
+    let name_before = finish(name_load);
+    let name_load = Load::start(&by_name, &greetings(FEW));
+    let clients = [(file_says, &file_load), (name_says, &name_load)];
     stage.play(&clients, pace.aftermath.mul_f64(0.6), || false);
-    let (after, names_count) = (finish(file_load), finish(name_load));
-    stage.settle(&[whole(file_says, &counted), whole(name_says, &names_count)]);
+    let (after, name_after) = (finish(file_load), finish(name_load));
+    stage.settle(&[whole(file_says, &counted), whole(name_says, &name_after)]);
 
     let mut row = row("one added", &backends, counted);
-    for (tally, _) in [before, after, names_count] {
+    for (tally, _) in [before, after, name_before, name_after] {
         row.calls.0 += tally.calls;
         row.calls.1 += tally.failed;
     }
@@ -227,7 +231,11 @@ fn killed<W: Write>(story: &mut Story<W>) -> Told<()> {
     let tally = load.tally();
     let lost = tally.failed;
     let recovery = tally.last_failure.map_or(Duration::ZERO, |last| last.saturating_duration_since(killed));
-    stage.note(Tone::Plain, format!("{lost} calls failed, the last {} after the kill", span(recovery)));
+    let fate = match lost {
+        0 => "no call failed".into(),
+        _ => format!("{lost} calls failed that it had in hand, the last {} after the kill", span(recovery)),
+    };
+    stage.note(Tone::Plain, fate.as_str());
 
     let back = start_one(kind, Some(&address), None)?;
     let (restarted, before) = (Instant::now(), tally.of(&address));
@@ -245,11 +253,7 @@ fn killed<W: Write>(story: &mut Story<W>) -> Told<()> {
     judge_kill(story, &row, lost, recovery);
     let soon = returned && took <= Duration::from_secs(3);
     story.report.check("one killed: it gets calls again within 3 s of its return", soon, after.clone());
-    let remark = format!(
-        "{lost} calls failed that it had in hand, the last {} after the kill; started again, it got calls {after}",
-        span(recovery)
-    );
-    story.report.remarks.push(("one killed", remark));
+    story.report.remarks.push(("one killed", format!("{fate}; started again, it got calls {after}")));
     story.report.rows.push(row);
     Ok(())
 }
