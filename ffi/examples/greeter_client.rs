@@ -95,7 +95,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(status: &Status) -> ExitCode {
-    eprintln!("{status}");
+    eprintln!("{}", one_line(&status.to_string()));
     ExitCode::from(u8::try_from(status.code.0.saturating_add(64)).unwrap_or(u8::MAX))
 }
 
@@ -159,6 +159,11 @@ impl Run<'_> {
         }
         tally
     }
+}
+
+/// What a server sent stays on its line, and moves no cursor.
+fn one_line(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 fn not_a_reply(peer: &str, error: &prost::DecodeError) -> Status {
@@ -256,7 +261,7 @@ impl Tally {
             let _ = writeln!(text, "  {:width$}  {calls:>8}", Code(*code).to_string());
         }
         if !self.answer.is_empty() {
-            let _ = writeln!(text, "the last answer: {}", self.answer.escape_debug());
+            let _ = writeln!(text, "the last answer: {}", one_line(&self.answer));
         }
         text
     }
@@ -305,6 +310,11 @@ mod tests {
     #[test]
     fn no_calls_make_an_empty_line() {
         assert_eq!(Tally::default().json(), "{\"calls\":0,\"peers\":{},\"status\":{},\"picks_first\":[]}\n");
+    }
+
+    #[test]
+    fn messages_stay_on_their_line() {
+        assert_eq!(one_line("a \u{e9} 'b'\r\n\u{1b}[2J"), "a \u{e9} 'b'\\r\\n\\u{1b}[2J");
     }
 
     #[test]

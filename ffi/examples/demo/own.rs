@@ -51,9 +51,12 @@ pub(crate) fn run<W: Write>(screen: &mut Screen<W>, own: &Own) -> ExitCode {
         let why = channel.unary(&Call::new(&own.method).timeout(PATIENCE), &[], &mut response);
         let why =
             why.err().map_or_else(|| "it answers only now; try again".into(), |status| status.to_string());
+        let why = why.replace(char::is_control, " ");
         eprintln!("demo: no server is reached at {} within {}: {why}", own.target, span(PATIENCE));
         return ExitCode::FAILURE;
     }
+    // The others may take a moment longer; who does not come in it is not waited for.
+    channel.wait_for_ready_endpoints(channel.endpoints().len(), Duration::from_secs(1));
     let job = Job {
         path: own.method.clone(),
         request: Vec::new(),
