@@ -98,16 +98,10 @@ impl carrier::Handler for Turn<'_> {
                 self.begin(call, path, timeout, metadata, end);
             }
             Event::End { call } => self.half_closed(call),
-            Event::Status { call, status } => {
-                if self.calls.find(call).is_some() {
-                    self.free(call.slot, status.code);
-                }
+            Event::Status { call, status } if self.calls.find(call).is_some() => {
+                self.free(call.slot, status.code);
             }
-            Event::Writable { call } => {
-                if self.calls.find(call).is_some() {
-                    self.calls.touch(call.slot);
-                }
-            }
+            Event::Writable { call } if self.calls.find(call).is_some() => self.calls.touch(call.slot),
             _ => {}
         }
     }
