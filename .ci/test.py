@@ -136,10 +136,10 @@ def count(argv, code, output):
 
 # ---- running ---------------------------------------------------------------------------------
 
-# Lines worth seeing while a part runs: compiling, programs of tests, results, failures.
+# Lines worth seeing while a part runs: compiling, programs of tests, figures, what goes wrong.
 SHOWN = re.compile(
-    r"^(\s+(Compiling|Downloading|Downloaded|Finished|Running|Doc-tests|Installing)\b|test result: [^o]|error|warning: unused"
-    r"|setup: |missing: |test .*(FAILED|failed)|(ok|FAIL|SKIP)  |   [^ ]|panicked|---- )"
+    r"^(\s+(Compiling|Downloading|Downloaded|Finished|Running|Doc-tests|Installing)\b|error|setup: |missing: |note  "
+    r"|(ok|FAIL|SKIP)  |test .* FAILED|thread .* panicked)"
 )
 
 

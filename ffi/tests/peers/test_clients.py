@@ -110,7 +110,7 @@ class ConnectionAge(Case):
 
         with grpc.insecure_channel(server.address) as channel, futures.ThreadPoolExecutor(8) as pool:
             made = [job.result() for job in [pool.submit(call_on) for _ in range(8)]]
-        print(f"      {sum(made)} calls over connections that live 150 ms: none failed")
+        print(f"note  {sum(made)} calls over connections that live 150 ms: none failed")
         self.assertGreater(min(made), 10)
 
     def test_asyncio_with_slow_calls(self):

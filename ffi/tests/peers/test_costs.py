@@ -35,5 +35,5 @@ class Costs(Case):
         server = self.start(PROGRAMS / "greeter_server", "--listen", "0.0.0.0:0").listening()
         self.port = server.port
         three, thousand = self.per_call(3), self.per_call(1000)
-        print(f"      instructions a call: {three:.0f} with 3 endpoints, {thousand:.0f} with 1 000 ({thousand / three:.2f} times)")
+        print(f"note  instructions a call: {three:.0f} with 3 endpoints, {thousand:.0f} with 1 000 ({thousand / three:.2f} times)")
         self.assertLess(thousand, 1.5 * three)

@@ -17,7 +17,7 @@ class Demo(Case):
         self.assertNotIn("panicked", done.stderr)
         self.assertNotIn("\x1b", done.stdout, "no colours and no cursor movement: this is no terminal")
         self.assertNotIn("\r", done.stdout)
-        print(f"      {time.monotonic() - began:.1f} s")
+        print(f"note  {time.monotonic() - began:.1f} s")
         return done.returncode, done.stdout, done.stderr
 
 

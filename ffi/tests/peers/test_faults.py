@@ -52,7 +52,7 @@ class Faults(Case):
         self.assertLess(served.get(servers[1].address, 0), 3000, outcome)
         times = call_times(servers[0]) + call_times(servers[2])
         gap = longest_gap(times, killed, min(killed + 2, max(times)))
-        print(f"      one killed: {failed} of 10 000 calls failed; longest pause after it {gap * 1000:.0f} ms")
+        print(f"note  one killed: {failed} of 10 000 calls failed; longest pause after it {gap * 1000:.0f} ms")
         self.assertLess(gap, 1.0)
 
     def test_one_restarted(self):
@@ -69,7 +69,7 @@ class Faults(Case):
         self.assertLessEqual(failed, CALLERS, outcome)
         times = call_times(again)
         self.assertTrue(times, "the restarted server got no call")
-        print(f"      one restarted: {failed} of 8 000 calls failed; it is called {times[0] - back:.2f} s after its return")
+        print(f"note  one restarted: {failed} of 8 000 calls failed; it is called {times[0] - back:.2f} s after its return")
         self.assertLess(times[0] - back, 3.0)
         # And from then on it has its third again.
         others = [t for t in call_times(servers[0]) if t > times[0] + 0.1]
@@ -94,7 +94,7 @@ class Faults(Case):
         self.assertGreater(failed, 0, "nobody noticed")
         firsts = [call_times(server)[:1] for server in again]
         self.assertTrue(all(firsts), "one of the returned servers got no call")
-        print(f"      all gone for {back - gone:.2f} s: {failed} of 8 000 calls failed at once;"
+        print(f"note  all gone for {back - gone:.2f} s: {failed} of 8 000 calls failed at once;"
               f" called again {min(firsts)[0] - back:.2f} s to {max(firsts)[0] - back:.2f} s after the return")
         self.assertLess(max(firsts)[0] - back, 4.0)
         self.assertGreater(good, 1000, outcome)
@@ -112,7 +112,7 @@ class Faults(Case):
             server.listening()
         self.assertTrue(client.running(), "the calls were over before the return")
         _, failed = self.count(client(), 8_000)
-        print(f"      all gone and back, calls that wait: {failed} of 8 000 failed")
+        print(f"note  all gone and back, calls that wait: {failed} of 8 000 failed")
         self.assertLessEqual(failed, CALLERS)
 
     def test_calls_made_before_the_server_wait_for_it(self):
