@@ -1,6 +1,14 @@
 //! What a caller says of a call, and what it gets.
 
+use super::blocking::{Big, Waited};
+use super::channel::Channel;
+use super::reactor::CallKey;
+use super::reactor::calls::{Outcome, Stage};
+use super::reactor::metadata::Packed;
 use grpclb_core::grpc::Code;
+use grpclb_core::http2::Fields;
+use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// A call to make: path and options, borrowed, built without allocation.
@@ -40,26 +48,80 @@ impl<'a> Call<'a> {
 
 /// What stands beside a response that was OK.
 #[derive(Clone, Debug, Default)]
-pub struct Reply {}
+pub struct Reply {
+    peer: Option<Arc<str>>,
+    pick_order: u64,
+    metadata: Packed,
+}
+
+thread_local! {
+    /// A buffer of replies that are gone, for the next one.
+    static SPARE: Cell<Packed> = const { Cell::new(Packed::new()) };
+}
 
 impl Reply {
+    /// Takes what belongs to the reply out of an outcome, and leaves a spare buffer there.
+    pub(crate) fn take(outcome: &mut Outcome, pick_order: u64) -> Reply {
+        // A thread that is ending may have lost its thread-locals.
+        let spare = SPARE.try_with(Cell::take).unwrap_or_default();
+        let metadata = std::mem::replace(&mut outcome.metadata, spare);
+        outcome.metadata.clear();
+        Reply { peer: outcome.peer.take(), pick_order, metadata }
+    }
+
     /// The endpoint that served the call, as `ip:port`, `[ip]:port` or `unix:path`.
     pub fn peer(&self) -> &str {
-        todo!()
+        self.peer.as_deref().unwrap_or_default()
     }
+
     /// The how-manieth pick of the channel this call was, from 0: with several threads calls end in another
     /// order than they were picked in.
     pub fn pick_order(&self) -> u64 {
-        todo!()
+        self.pick_order
     }
-    /// Initial metadata (all values of a name, `-bin` decoded).
-    pub fn header(&self, _name: &str) -> Option<Vec<u8>> {
-        todo!()
+
+    /// Initial metadata: the values of a name, joined by `,` when there are several; `-bin` values decoded, and of those
+    /// the first. [`Reply::headers`] has them one by one.
+    pub fn header(&self, name: &str) -> Option<Vec<u8>> {
+        values(self.metadata.header(), name)
     }
-    /// Trailing metadata.
-    pub fn trailer(&self, _name: &str) -> Option<Vec<u8>> {
-        todo!()
+
+    /// Trailing metadata, as [`Reply::header`].
+    pub fn trailer(&self, name: &str) -> Option<Vec<u8>> {
+        values(self.metadata.trailer(), name)
     }
+
+    /// All initial metadata in order, `-bin` values decoded.
+    pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.metadata.header()
+    }
+
+    /// All trailing metadata in order, `-bin` values decoded.
+    pub fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.metadata.trailer()
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        let metadata = std::mem::take(&mut self.metadata);
+        if metadata.is_allocated() {
+            let _ = SPARE.try_with(|spare| spare.set(metadata));
+        }
+    }
+}
+
+fn values(fields: Fields<'_>, name: &str) -> Option<Vec<u8>> {
+    let mut values = fields.filter(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value);
+    let mut joined = values.next()?.to_vec();
+    // Binary values may hold commas of their own.
+    if !name.ends_with("-bin") {
+        for value in values {
+            joined.push(b',');
+            joined.extend_from_slice(value);
+        }
+    }
+    Some(joined)
 }
 
 /// How a call failed.
@@ -73,6 +135,20 @@ pub struct Status {
     pub peer: Option<String>,
 }
 
+impl Status {
+    pub(crate) fn of(outcome: &Outcome) -> Status {
+        Status {
+            code: outcome.code.unwrap_or(Code::UNKNOWN),
+            message: String::from_utf8_lossy(&outcome.message).into_owned(),
+            peer: outcome.peer.as_deref().map(str::to_owned),
+        }
+    }
+
+    fn interrupted() -> Status {
+        Status { code: Code::CANCELLED, message: "interrupted".into(), peer: None }
+    }
+}
+
 impl std::fmt::Display for Status {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.code, self.message)
@@ -82,36 +158,147 @@ impl std::error::Error for Status {}
 
 /// A streaming call, blocking. Dropped before its end, it is cancelled.
 #[derive(Debug)]
-pub struct Stream {}
+pub struct Stream {
+    channel: Channel,
+    key: CallKey,
+    peer: OnceLock<Arc<str>>,
+}
 
-#[allow(unused_variables)]
 impl Stream {
-    /// Sends one message; waits while the peer's window is full.
-    pub fn send(&mut self, message: &[u8]) -> Result<(), Status> {
-        todo!()
+    pub(crate) fn new(channel: Channel, key: CallKey) -> Stream {
+        Stream { channel, key, peer: OnceLock::new() }
     }
+
+    /// Sends one message; waits while the peer's window is full. After the end of the call: its status (a server may
+    /// end a call with OK before it has read everything).
+    pub fn send(&mut self, message: &[u8]) -> Result<(), Status> {
+        self.put(Some(message), false)
+    }
+
     /// No more messages.
     pub fn half_close(&mut self) -> Result<(), Status> {
-        todo!()
+        match self.put(None, true) {
+            // There is nothing left to close.
+            Err(status) if status.code == Code::OK => Ok(()),
+            other => other,
+        }
     }
+
+    fn put(&mut self, message: Option<&[u8]>, last: bool) -> Result<(), Status> {
+        let key = self.key;
+        self.wait(
+            |big| Self::is_sent(big, key),
+            |big| match Self::ended(big, key) {
+                Some(status) => Err(status),
+                None => {
+                    big.machine.send(super::clock::now(), key, message, last);
+                    Ok(())
+                }
+            },
+        )??;
+        self.wait(
+            |big| Self::is_sent(big, key),
+            // OK may well have come while the last message was still leaving.
+            |big| Self::ended(big, key).filter(|status| status.code != Code::OK).map_or(Ok(()), Err),
+        )?
+    }
+
+    fn is_sent(big: &mut Big, key: CallKey) -> bool {
+        let record = big.machine.work.calls.at(key.index);
+        record.stage == Stage::Ended || !(record.sending || record.half_close && !record.half_closed)
+    }
+
+    fn ended(big: &mut Big, key: CallKey) -> Option<Status> {
+        let record = big.machine.work.calls.at(key.index);
+        (record.stage == Stage::Ended).then(|| Status::of(&record.outcome))
+    }
+
     /// The next message into `message` (cleared first); `false` when the call ended with OK.
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool, Status> {
-        todo!()
+        let key = self.key;
+        message.clear();
+        self.wait(
+            |big| {
+                let record = big.machine.work.calls.at(key.index);
+                !record.inbox.whole.is_empty() || record.stage == Stage::Ended
+            },
+            |big| {
+                if big.machine.take_message(super::clock::now(), key, message) {
+                    return Ok(true);
+                }
+                match Self::ended(big, key) {
+                    Some(status) if status.code != Code::OK => Err(status),
+                    _ => Ok(false),
+                }
+            },
+        )?
     }
-    /// Waits for the initial metadata and gives a value of it.
+
+    /// Waits for the initial metadata and gives a value of it, as [`Reply::header`].
     pub fn header(&mut self, name: &str) -> Result<Option<Vec<u8>>, Status> {
-        todo!()
+        let key = self.key;
+        self.wait(
+            |big| big.machine.work.calls.at(key.index).has_header,
+            |big| {
+                let record = big.machine.work.calls.at(key.index);
+                let value = values(record.outcome.metadata.header(), name);
+                match Self::ended(big, key) {
+                    Some(status) if value.is_none() && status.code != Code::OK => Err(status),
+                    _ => Ok(value),
+                }
+            },
+        )?
     }
-    /// Trailing metadata, after the end.
+
+    /// Trailing metadata, after the end, as [`Reply::trailer`].
     pub fn trailer(&self, name: &str) -> Option<Vec<u8>> {
-        todo!()
+        let mut big = self.channel.shared().ok()?.lock();
+        values(big.machine.work.calls.at(self.key.index).outcome.metadata.trailer(), name)
     }
+
     /// The endpoint that serves it, once picked.
     pub fn peer(&self) -> Option<&str> {
-        todo!()
+        if self.peer.get().is_none() {
+            let mut big = self.channel.shared().ok()?.lock();
+            let peer = big.machine.work.calls.at(self.key.index).outcome.peer.clone()?;
+            return Some(self.peer.get_or_init(|| peer));
+        }
+        self.peer.get().map(|peer| &**peer)
     }
-    /// Cancels the call.
+
+    /// Cancels the call: it ends with CANCELLED, unless it has ended.
     pub fn cancel(&mut self) {
-        todo!()
+        if let Ok(shared) = self.channel.shared() {
+            shared.command(|big, now| {
+                big.machine.abort(now, self.key, Code::CANCELLED, "cancelled by the caller");
+            });
+        }
+    }
+
+    /// Waits until something holds, then does something, both under the lock.
+    fn wait<R>(
+        &self,
+        holds: impl FnMut(&mut Big) -> bool,
+        then: impl FnOnce(&mut Big) -> R,
+    ) -> Result<R, Status> {
+        let key = self.key;
+        self.channel.shared()?.on_stream(key, holds, |big, waited| {
+            if waited == Waited::Interrupted {
+                big.machine.abort(super::clock::now(), key, Code::CANCELLED, "interrupted");
+                return Err(Status::interrupted());
+            }
+            Ok(then(big))
+        })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Ok(shared) = self.channel.shared() {
+            shared.command(|big, now| {
+                big.machine.abort(now, self.key, Code::CANCELLED, "dropped by the caller");
+                big.machine.finish(self.key);
+            });
+        }
     }
 }

@@ -31,8 +31,10 @@ pub(crate) const READ_BUFFER: usize = 64 * 1024;
 /// Reads a turn: a fast peer may not starve the others.
 const READS_PER_TURN: usize = 16;
 
-/// mio's readiness is edge-triggered by the kernel on epoll and kqueue alone; elsewhere only WouldBlock re-arms it.
-const SHORT_READ_ENDS: bool = cfg!(all(unix, not(mio_unsupported_force_poll_poll)));
+/// Readiness is edge-triggered by the kernel on epoll and kqueue; where mio has something else underneath, only
+/// WouldBlock arms it again.
+const SHORT_READ_ENDS: bool =
+    cfg!(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "freebsd"));
 
 /// Who handles a carrier's events.
 pub(crate) trait Handler {
@@ -161,6 +163,11 @@ impl Carrier {
     /// Whether the peer's SETTINGS arrived.
     pub(crate) fn is_usable(&self) -> bool {
         self.usable
+    }
+
+    /// Whether the socket is still on its way to the peer.
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.connecting
     }
 
     /// When [`Carrier::expire`] is due.

@@ -1,20 +1,25 @@
 //! The host library: sockets, name look-up, and the reactor that joins the two towers.
 //!
-//! CONTRACT for the programs; the authors of the modules refine it and keep the shape.
-//!
-//! carrier.rs   one socket and its `call::Connection` (client and server share it)      [host client author]
-//! reactor.rs   sockets + balancer, driven by its caller: descriptor, poll_timeout, process [host client author]
-//! resolve/     dns (helper thread), file (re-read), literal addresses                   [host client author]
-//! channel.rs   blocking, thread-safe channel: leader and followers over the reactor     [host client author]
-//! call.rs      what a caller says and gets                                              [host client author]
-//! server.rs    acceptor, handlers, graceful stop                                        [host server author]
-//! health.rs    grpc.health.v1                                                           [host server author]
+//! | file | what it is |
+//! |---|---|
+//! | `socket` | one non-blocking socket of any kind |
+//! | `carrier` | a socket and its connection of calls, and the driver's rule; client and server share it |
+//! | [`reactor`] | a channel that its caller drives: one descriptor, one timeout, one verb |
+//! | `resolve` | where endpoints come from: names (on a helper thread), files, literal addresses |
+//! | `blocking` | how threads that block share one reactor: leader and followers |
+//! | [`channel`] | the blocking channel |
+//! | [`call`] | what a caller says of a call, and what it gets |
+//! | [`server`] | acceptor, handlers, graceful stop |
+//! | [`health`] | `grpc.health.v1` |
 
+pub(crate) mod blocking;
 pub mod call;
 pub(crate) mod carrier;
 pub mod channel;
 pub(crate) mod clock;
 pub mod health;
+pub mod reactor;
+pub(crate) mod resolve;
 pub mod server;
 pub(crate) mod socket;
 pub(crate) mod timers;
