@@ -32,23 +32,26 @@ pub enum Indexing {
     Never,
 }
 
-/// Octets beside [`dynamic_table`]'s own in a slot: the hash of name and value, the hash of the name, the link.
-const EXTRA: usize = 8;
+/// Octets beside [`dynamic_table`]'s own in a slot: see [`Links`].
+const EXTRA: usize = 10;
 
-/// Chains of entries with names that hash alike.
-const CHAINS: usize = 64;
+/// Chains of entries whose name and value hash alike; chains of entries whose names do.
+const BY_WHOLE: usize = 64;
+const BY_NAME: usize = 32;
 
 /// The encoding side of one connection.
 ///
-/// Entries are found by the hash of their name, in chains from the newest to the oldest, linked through the slots of
-/// the dynamic table. An entry goes by its number, counted through the connection and kept modulo 2^16; a number that is not
-/// among the live ones ends the chain, so that nothing has to be unlinked when entries are evicted. (A number that was
-/// reused in the meantime leads to a wrong entry, which is seen when it is compared.)
+/// Entries are found by the hash of name and value, in chains from the newest to the oldest, linked through the slots of
+/// the dynamic table; those with names that the static table lacks also by the hash of the name. An entry goes by its
+/// number, counted through the connection and kept modulo 2^16. A number that is not among the live ones ends the chain,
+/// so that nothing has to be unlinked when entries are evicted. (A number that was reused in the meantime leads to a
+/// wrong entry, which is seen when it is compared.)
 #[derive(Debug)]
 pub struct Encoder {
     table: DynamicTable<EXTRA>,
-    /// By hash of the name: the number of the newest entry.
-    chains: [u16; CHAINS],
+    /// Numbers of the newest entries.
+    by_whole: [u16; BY_WHOLE],
+    by_name: [u16; BY_NAME],
     /// Number of the next entry.
     next: u16,
     capacity: u32,
@@ -57,12 +60,43 @@ pub struct Encoder {
     latest: u32,
 }
 
-/// An entry with the name that is looked for.
-struct Found {
-    /// Its index, beyond the static table's.
-    index: u32,
-    /// Whether the value is the same, too.
-    whole: bool,
+/// What the encoder keeps in a slot.
+#[derive(Clone, Copy)]
+struct Links {
+    /// Hash of name and value.
+    whole: u32,
+    /// Some bits of the hash of the name.
+    name: u16,
+    /// Number of the next older entry in each chain.
+    by_whole: u16,
+    by_name: u16,
+}
+
+impl Links {
+    #[inline(always)]
+    fn to_octets(self) -> [u8; EXTRA] {
+        let [a, b, c, d] = self.whole.to_le_bytes();
+        let [[e, f], [g, h], [i, j]] = [self.name, self.by_whole, self.by_name].map(u16::to_le_bytes);
+        [a, b, c, d, e, f, g, h, i, j]
+    }
+
+    #[inline(always)]
+    fn of([a, b, c, d, e, f, g, h, i, j]: [u8; EXTRA]) -> Links {
+        Links {
+            whole: u32::from_le_bytes([a, b, c, d]),
+            name: u16::from_le_bytes([e, f]),
+            by_whole: u16::from_le_bytes([g, h]),
+            by_name: u16::from_le_bytes([i, j]),
+        }
+    }
+}
+
+/// A name to look for: where the static table has it, if it does, and its hash.
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    octets: &'a [u8],
+    fixed: u8,
+    hash: u64,
 }
 
 impl Encoder {
@@ -74,7 +108,8 @@ impl Encoder {
     pub const fn new(capacity: u32) -> Encoder {
         Encoder {
             table: DynamicTable::new(DEFAULT_TABLE_SIZE as usize),
-            chains: [0; CHAINS],
+            by_whole: [0; BY_WHOLE],
+            by_name: [0; BY_NAME],
             next: 0,
             capacity,
             lowest: DEFAULT_TABLE_SIZE,
@@ -120,37 +155,31 @@ impl Encoder {
     /// written, since the table has moved on.
     pub fn encode(&mut self, table: &mut [u8], field: &Field<'_>, out: &mut Writer<'_>) {
         let name_hash = hash(0, field.name);
-        let static_name = static_table::find_name(name_hash, field.name);
+        let fixed = static_table::find_name(name_hash, field.name);
+        let name = Name { octets: field.name, fixed, hash: name_hash };
         let indexing = match field.indexing {
-            Indexing::ByName => by_name(static_name, field.value),
+            Indexing::ByName => by_name(fixed, field.value),
             asked => asked,
         };
         if indexing == Indexing::Never {
-            let name = match static_name {
-                0 => self.find(table, field, name_hash, None).map_or(0, |found| found.index),
-                index => u32::from(index),
-            };
-            return literal(out, 0x10, 4, name, field);
+            return literal(out, 0x10, 4, self.find_name(table, name), field);
         }
-        if static_name != 0 {
-            let whole = static_table::find_value(static_name, field.value);
+        if fixed != 0 {
+            let whole = static_table::find_value(fixed, field.value);
             if whole != 0 {
                 return integer::encode(out, 0x80, 7, u32::from(whole));
             }
         }
-        let whole_hash = low_half(hash(name_hash, field.value));
-        let found = self.find(table, field, name_hash, Some((whole_hash, static_name != 0)));
-        let name = match found {
-            Some(Found { index, whole: true }) => return integer::encode(out, 0x80, 7, index),
-            _ if static_name != 0 => u32::from(static_name),
-            Some(Found { index, .. }) => index,
-            None => 0,
-        };
+        let whole = low_half(hash(name_hash, field.value));
+        if let Some(index) = self.find_whole(table, whole, field) {
+            return integer::encode(out, 0x80, 7, index);
+        }
+        let index = self.find_name(table, name);
         if indexing == Indexing::Incremental && self.worth(table, field) {
-            literal(out, 0x40, 6, name, field);
-            self.insert(table, field, static_name, name_hash, whole_hash);
+            literal(out, 0x40, 6, index, field);
+            self.insert(table, name, field.value, whole);
         } else {
-            literal(out, 0, 4, name, field);
+            literal(out, 0, 4, index, field);
         }
     }
 
@@ -162,66 +191,69 @@ impl Encoder {
             <= max.wrapping_sub(max / 4)
     }
 
-    /// The newest entry that is `field`, or else the newest with its name. `whole` is the hash of name and value, and
-    /// whether the name alone is not asked for; without it the value does not matter.
+    /// Index of the entry that is `field`; `whole` is its hash.
     #[inline(always)]
-    fn find(
-        &self,
-        table: &[u8],
-        field: &Field<'_>,
-        name_hash: u64,
-        whole: Option<(u32, bool)>,
-    ) -> Option<Found> {
-        let mut by_name = None;
+    fn find_whole(&self, table: &[u8], whole: u32, field: &Field<'_>) -> Option<u32> {
         let mut last = 0;
-        let mut number = self.chains.get(chain(name_hash)).copied().unwrap_or_default();
-        loop {
-            // How many entries ago, 1 for the newest. Ages grow along a chain: one that does not is a stale number.
-            let age = self.next.wrapping_sub(number);
-            if age <= last || usize::from(age) > self.table.len() {
-                return by_name;
+        let mut number = self.by_whole.get(bits(whole, BY_WHOLE)).copied()?;
+        while let Some(age) = self.age(number, last) {
+            let (entry, links) = self.table.get(table, usize::from(age))?;
+            let links = Links::of(links);
+            if links.whole == whole
+                && entry.name == field.name.len()
+                && entry.value_in(table) == field.value
+                && entry.name_in(table) == field.name
+            {
+                return Some(static_table::COUNT.plus(u32::from(age)));
             }
             last = age;
-            let (entry, [a, b, c, d, e, f, link @ ..]) = self.table.get(table, usize::from(age))?;
-            if u16::from_le_bytes([e, f]) == key(name_hash) {
-                let index = static_table::COUNT.plus(u32::from(age));
-                match whole {
-                    Some((hash, _)) if hash == u32::from_le_bytes([a, b, c, d]) => {
-                        if entry.name_in(table) == field.name && entry.value_in(table) == field.value {
-                            return Some(Found { index, whole: true });
-                        }
-                    }
-                    Some((_, true)) => {}
-                    _ => {
-                        if by_name.is_none() && entry.name_in(table) == field.name {
-                            by_name = Some(Found { index, whole: false });
-                            if whole.is_none() {
-                                return by_name;
-                            }
-                        }
-                    }
-                }
-            }
-            number = u16::from_le_bytes(link);
+            number = links.by_whole;
+        }
+        None
+    }
+
+    /// Index of an entry with this name: in the static table, or else the newest; 0 if there is none.
+    #[inline(always)]
+    fn find_name(&self, table: &[u8], name: Name<'_>) -> u32 {
+        match name.fixed {
+            0 => self.find_new_name(table, name).unwrap_or_default(),
+            fixed => u32::from(fixed),
         }
     }
 
+    fn find_new_name(&self, table: &[u8], name: Name<'_>) -> Option<u32> {
+        let mut last = 0;
+        let mut number = self.by_name.get(bits(low_half(name.hash), BY_NAME)).copied()?;
+        while let Some(age) = self.age(number, last) {
+            let (entry, links) = self.table.get(table, usize::from(age))?;
+            let links = Links::of(links);
+            if links.name == key(name.hash) && entry.name_in(table) == name.octets {
+                return Some(static_table::COUNT.plus(u32::from(age)));
+            }
+            last = age;
+            number = links.by_name;
+        }
+        None
+    }
+
+    /// How many entries ago this number was given, 1 for the newest, if the entry is live. Along a chain ages grow: one
+    /// that does not is a stale number's.
     #[inline(always)]
-    fn insert(
-        &mut self,
-        table: &mut [u8],
-        field: &Field<'_>,
-        static_name: u8,
-        name_hash: u64,
-        whole_hash: u32,
-    ) {
-        let Some(newest) = self.chains.get_mut(chain(name_hash)) else { return };
-        let [a, b, c, d] = whole_hash.to_le_bytes();
-        let [e, f] = key(name_hash).to_le_bytes();
-        let [g, h] = newest.to_le_bytes();
-        let extra = [a, b, c, d, e, f, g, h];
-        if dynamic_table::insert(&mut self.table, table, field.name, field.value, static_name, extra) {
-            *newest = self.next;
+    fn age(&self, number: u16, last: u16) -> Option<u16> {
+        let age = self.next.wrapping_sub(number);
+        (age > last && usize::from(age) <= self.table.len()).then_some(age)
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, table: &mut [u8], name: Name<'_>, value: &[u8], whole: u32) {
+        let Some(by_whole) = self.by_whole.get_mut(bits(whole, BY_WHOLE)) else { return };
+        let Some(by_name) = self.by_name.get_mut(bits(low_half(name.hash), BY_NAME)) else { return };
+        let links = Links { whole, name: key(name.hash), by_whole: *by_whole, by_name: *by_name };
+        if dynamic_table::insert(&mut self.table, table, name.octets, value, name.fixed, links.to_octets()) {
+            *by_whole = self.next;
+            if name.fixed == 0 {
+                *by_name = self.next;
+            }
             self.next = self.next.wrapping_add(1);
         }
     }
@@ -251,17 +283,17 @@ fn literal(out: &mut Writer<'_>, flags: u8, prefix: u32, name: u32, field: &Fiel
     string::encode(out, field.value);
 }
 
-/// Which chain. The static table's look-up takes other bits of the hash, and so does [`key`].
+/// Which of `chains` chains, a power of two.
 #[inline(always)]
-fn chain(name_hash: u64) -> usize {
-    usize::try_from(name_hash & 63).unwrap_or_default()
+fn bits(hash: u32, chains: usize) -> usize {
+    to_usize(hash) & chains.wrapping_sub(1)
 }
 
-/// What tells names in a chain apart.
+/// What tells names in a chain apart: bits that choose neither the chain nor the place in the static table.
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation)] // 16 bits are wanted
 fn key(name_hash: u64) -> u16 {
-    name_hash.wrapping_shr(8) as u16
+    name_hash.wrapping_shr(16) as u16
 }
 
 #[inline(always)]

@@ -20,9 +20,11 @@ fn code_length(octet: u8) -> u8 {
     LENGTHS.get(usize::from(octet)).copied().unwrap_or_default()
 }
 
-/// Codes `string` into `out`, which has exactly [`encoded_len`] octets.
-#[inline]
-pub(super) fn encode(string: &[u8], mut out: &mut [u8]) {
+/// Codes `string` to the front of `out`: its length, or `None` when `out` is too small.
+#[inline(always)]
+pub(super) fn encode(string: &[u8], out: &mut [u8]) -> Option<usize> {
+    let room = out.len();
+    let mut out = out;
     let mut window = 0_u64; // the low `bits` are still to be written
     let mut bits = 0_u32;
     for &octet in string {
@@ -32,16 +34,19 @@ pub(super) fn encode(string: &[u8], mut out: &mut [u8]) {
         bits = bits.plus(length); // 31 + 30 at most
         if bits >= 32 {
             bits = bits.minus(32);
-            let Some((room, rest)) = out.split_first_chunk_mut::<4>() else { return };
-            *room = low_half(window.wrapping_shr(bits)).to_be_bytes();
+            let (four, rest) = out.split_first_chunk_mut::<4>()?;
+            *four = low_half(window.wrapping_shr(bits)).to_be_bytes();
             out = rest;
         }
     }
     // RFC 7541 §5.2: the last octet is filled with the most significant bits of EOS, which are ones.
-    let padded = window.wrapping_shl(32_u32.minus(bits)) | u64::from(u32::MAX.checked_shr(bits).unwrap_or(0));
-    for (to, from) in out.iter_mut().zip(low_half(padded).to_be_bytes()) {
+    let padded = window.wrapping_shl(32_u32.minus(bits)) | u64::from(u32::MAX.wrapping_shr(bits));
+    let last = usize::try_from(bits.wrapping_add(7) / 8).unwrap_or_default();
+    let room_for_last = out.get_mut(..last)?;
+    for (to, from) in room_for_last.iter_mut().zip(low_half(padded).to_be_bytes()) {
         *to = from;
     }
+    Some(room.minus(out.len()).plus(last))
 }
 
 #[inline(always)]
@@ -193,7 +198,10 @@ mod tests {
 
     fn encoded(string: &[u8]) -> Vec<u8> {
         let mut out = vec![0; encoded_len(string)];
-        encode(string, &mut out);
+        assert_eq!(encode(string, &mut out), Some(out.len()));
+        if let Some((_, less)) = out.clone().split_last_mut() {
+            assert_eq!(encode(string, less), None);
+        }
         out
     }
 

@@ -42,18 +42,26 @@ impl<'b> Raw<'b> {
 /// Writes `string`, Huffman-coded when that is shorter.
 #[inline]
 pub(super) fn encode(out: &mut Writer<'_>, string: &[u8]) {
-    let coded = huffman::encoded_len(string);
-    if coded < string.len() {
-        integer::encode(out, 0x80, 7, length(coded));
-        match out.rest().get_mut(..coded) {
-            Some(room) => huffman::encode(string, room),
-            None => return out.put(string), // does not fit either: the writer remembers
+    if string.len() < 128 {
+        // What is shorter than this takes one octet for its length, so that it can be coded where it belongs.
+        let room = out.rest().get_mut(1..).and_then(|room| room.get_mut(..string.len().saturating_sub(1)));
+        if let Some(coded) = room.and_then(|room| huffman::encode(string, room))
+            && let Ok(length @ 1..) = u8::try_from(coded)
+        {
+            out.put_u8(0x80 | length);
+            return out.advance(coded);
         }
-        out.advance(coded);
     } else {
-        integer::encode(out, 0, 7, length(string.len()));
-        out.put(string);
+        let coded = huffman::encoded_len(string);
+        if coded < string.len() {
+            integer::encode(out, 0x80, 7, length(coded));
+            // What does not fit is more than the room there is: the writer remembers.
+            let coded = out.rest().get_mut(..coded).and_then(|room| huffman::encode(string, room));
+            return out.advance(coded.unwrap_or(usize::MAX));
+        }
     }
+    integer::encode(out, 0, 7, length(string.len()));
+    out.put(string);
 }
 
 /// A length for the wire; strings of 4 GiB do not fit any writer.
