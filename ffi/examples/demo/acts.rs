@@ -20,6 +20,9 @@ const CALLERS: usize = 14;
 /// So few that no backend is swamped, where the act is not about capacity.
 const FEW: usize = 4;
 
+/// How often a channel looks at the file of a `file:///` target.
+const FILE_LOOKS: Duration = Duration::from_secs(1);
+
 /// How long the acts wait for what must happen.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -83,11 +86,11 @@ fn policy_act<W: Write>(
 fn added<W: Write>(story: &mut Story<W>) -> Told<()> {
     let pace = story.pace;
     // Young enough to be watched, old enough that the file's client is measured undisturbed before.
-    let age = pace.prelude + 2 * pace.aftermath;
+    let age = pace.prelude + FILE_LOOKS + pace.aftermath + Duration::from_millis(400);
     let mut backends = start(&TRIO, Some(age))?;
     story.open(
         "A backend is added: who notices, and when?",
-        "One client reads its backends from a file (file:///...) and sees a change at once. The other asks as DNS \
+        "One client reads its backends from a file (file:///...) and looks at it every second. The other asks as DNS \
          is asked: again only when it loses a connection. While all connections are well it never learns of the \
          new backend; so let backends retire connections by age (here after a few seconds, in practice minutes).",
     );
