@@ -39,13 +39,11 @@ impl<'a> Address<'a> {
         }
     }
 
-    pub(super) fn family(&self) -> Family {
-        match self {
-            Address::Ip(SocketAddr::V4(_)) => Family::V4,
-            // A mapped address goes out over IPv4.
-            Address::Ip(SocketAddr::V6(ip)) if ip.ip().to_ipv4_mapped().is_some() => Family::V4,
-            Address::Ip(SocketAddr::V6(_)) => Family::V6,
-            Address::Unix(_) | Address::Other(_) => Family::Other,
+    /// The text of an address that is not IP.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        match *self {
+            Address::Ip(_) => &[],
+            Address::Unix(text) | Address::Other(text) => text,
         }
     }
 }
@@ -94,6 +92,8 @@ const UNIX: u64 = 3;
 const OTHER: u64 = 4;
 
 impl Key {
+    pub(super) const NONE: Key = Key { head: 0, high: 0, low: 0 };
+
     pub(super) fn of(address: &Address<'_>) -> Key {
         match address {
             Address::Ip(SocketAddr::V4(ip)) => {
@@ -138,20 +138,28 @@ impl Key {
         }
     }
 
+    pub(super) fn family(&self) -> Family {
+        match self.head & 0xffff {
+            V4 => Family::V4,
+            // A mapped address goes out over IPv4.
+            V6 if self.high == 0 && self.low >> 32 == 0xffff => Family::V4,
+            V6 => Family::V6,
+            _ => Family::Other,
+        }
+    }
+
+    /// The length of the text, if it is one.
+    pub(super) fn text_len(&self) -> Option<usize> {
+        match self.head & 0xffff {
+            UNIX | OTHER => usize::try_from(self.head >> 16).ok(),
+            _ => None,
+        }
+    }
+
     pub(super) fn hash(&self, seed: u64) -> u32 {
         let mix = |a: u64, b: u64| (a ^ b).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
         let mixed = mix(mix(mix(seed, self.head), self.high), self.low);
         (mixed ^ mixed >> 32) as u32
-    }
-}
-
-impl<'a> Address<'a> {
-    /// The text of an address that is not IP.
-    pub(super) fn bytes(&self) -> &'a [u8] {
-        match *self {
-            Address::Ip(_) => &[],
-            Address::Unix(text) | Address::Other(text) => text,
-        }
     }
 }
 

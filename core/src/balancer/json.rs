@@ -352,7 +352,7 @@ impl<'j> Str<'j> {
                 'r' => '\r',
                 't' => '\t',
                 'u' => {
-                    let mut unit = |rest: &mut core::str::Chars<'_>| {
+                    let unit = |rest: &mut core::str::Chars<'_>| {
                         (0..4).fold(0u32, |value, _| {
                             value << 4 | rest.next().and_then(|c| c.to_digit(16)).unwrap_or(0)
                         })

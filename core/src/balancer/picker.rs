@@ -152,7 +152,7 @@ pub struct TooSmall {
 /// for _ in 0..7_000 {
 ///     calls[table.pick(&position).unwrap().index as usize] += 1;
 /// }
-/// assert_eq!(calls, [1_000, 2_000, 4_000]);
+/// assert!(calls[0].abs_diff(1_000) <= 6 && calls[1].abs_diff(2_000) <= 6 && calls[2].abs_diff(4_000) <= 6);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Table<'w> {

@@ -3,6 +3,7 @@
 use super::address;
 use super::endpoint::{Address, Key};
 use super::json::{Reader, Str, error, write_path};
+use super::policy::Policy;
 use crate::time::Duration;
 use core::fmt;
 
@@ -30,32 +31,6 @@ pub struct ServiceConfig<'j> {
     /// The array.
     methods: Option<&'j str>,
 }
-
-/// The balancing policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Policy {
-    /// One connection, to the first address that works.
-    #[default]
-    PickFirst,
-    /// All endpoints in turn.
-    RoundRobin,
-    /// All endpoints by their weights.
-    WeightedRoundRobin,
-}
-
-impl Policy {
-    /// gRPC's name for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Policy::PickFirst => "pick_first",
-            Policy::RoundRobin => "round_robin",
-            Policy::WeightedRoundRobin => "weighted_round_robin",
-        }
-    }
-}
-
-const POLICIES: [Policy; 3] = [Policy::PickFirst, Policy::RoundRobin, Policy::WeightedRoundRobin];
 
 /// What the service config says of a method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -224,7 +199,7 @@ fn policy_by_name(reader: &mut Reader<'_>) -> Result<Policy> {
     let at = reader.at();
     let name = reader.string("the name of a policy")?;
     let same = |policy: &Policy| name.chars().map(|c| c.to_ascii_lowercase()).eq(policy.name().chars());
-    match POLICIES.into_iter().find(same) {
+    match Policy::ALL.into_iter().find(same) {
         Some(policy) => Ok(policy),
         None => error(at, A_POLICY),
     }
@@ -249,7 +224,7 @@ fn policy_config<'j>(reader: &mut Reader<'j>) -> Result<Chosen<'j>> {
             if names > 1 {
                 return error(name_at, "one policy in each object");
             }
-            match POLICIES.into_iter().find(|policy| name.is(policy.name())) {
+            match Policy::ALL.into_iter().find(|policy| name.is(policy.name())) {
                 Some(policy) if chosen.is_none() => {
                     chosen = Some(match policy {
                         Policy::PickFirst => pick_first(reader)?,
