@@ -148,7 +148,7 @@ pub struct TooSmall {
 /// let shape = Table::build(endpoints, &mut words).unwrap();
 /// let table = Table::new(shape, &words);
 /// let position = Position::new(0);
-/// let mut calls = [0; 3];
+/// let mut calls = [0u32; 3];
 /// for _ in 0..7_000 {
 ///     calls[table.pick(&position).unwrap().index as usize] += 1;
 /// }

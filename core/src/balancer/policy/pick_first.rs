@@ -25,10 +25,7 @@ pub(in crate::balancer) trait Addresses {
 pub(in crate::balancer) struct PickFirst {
     /// What it reports. TRANSIENT_FAILURE is sticky: it stays until READY (gRFC A62).
     state: Connectivity,
-    /// In the first pass: attempts are started one after another. Later (A61, "after the first pass"), all at once.
-    first_pass: bool,
-    /// In the first pass: one attempt at least was its own.
-    attempted: bool,
+    pass: Pass,
     /// In the first pass: the address to attempt next.
     next: u16,
     /// In the first pass: addresses before `next` that failed. Later: failures since the last resolution was asked for.
@@ -37,15 +34,21 @@ pub(in crate::balancer) struct PickFirst {
     selected: u16,
 }
 
+/// In the first pass attempts are started one after another; later (A61, "after the first pass"), all at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Pass {
+    /// Or none.
+    #[default]
+    Later,
+    /// The first, without an attempt yet.
+    First,
+    /// The first, with one attempt at least.
+    Attempted,
+}
+
 impl PickFirst {
-    pub(in crate::balancer) const IDLE: PickFirst = PickFirst {
-        state: Connectivity::Idle,
-        first_pass: false,
-        attempted: false,
-        next: 0,
-        failures: 0,
-        selected: 0,
-    };
+    pub(in crate::balancer) const IDLE: PickFirst =
+        PickFirst { state: Connectivity::Idle, pass: Pass::Later, next: 0, failures: 0, selected: 0 };
 
     pub(in crate::balancer) fn new(state: Connectivity) -> PickFirst {
         PickFirst { state, ..PickFirst::default() }
@@ -53,6 +56,10 @@ impl PickFirst {
 
     pub(in crate::balancer) fn state(&self) -> Connectivity {
         self.state
+    }
+
+    fn first_pass(&self) -> bool {
+        self.pass != Pass::Later
     }
 
     /// The address in use.
@@ -65,8 +72,7 @@ impl PickFirst {
         if self.state != Connectivity::TransientFailure {
             self.state = Connectivity::Connecting;
         }
-        self.first_pass = true;
-        self.attempted = false;
+        self.pass = Pass::First;
         self.next = 0;
         self.failures = 0;
         self.advance(addresses);
@@ -83,7 +89,7 @@ impl PickFirst {
                     if state == Connectivity::Idle {
                         addresses.connect(i);
                     }
-                    self.attempted = true;
+                    self.pass = Pass::Attempted;
                     if self.next < addresses.len() {
                         addresses.delay(i);
                     }
@@ -101,11 +107,12 @@ impl PickFirst {
         if self.next < addresses.len() || self.failures < addresses.len() {
             return;
         }
-        self.first_pass = false;
+        let attempted = self.pass == Pass::Attempted;
+        self.pass = Pass::Later;
         self.failures = 0;
         self.state = Connectivity::TransientFailure;
         // A pass without an attempt says nothing new, and asking would go in circles with a resolver that answers at once.
-        if self.attempted {
+        if attempted {
             addresses.resolve();
         }
         for i in 0..addresses.len() {
@@ -115,13 +122,13 @@ impl PickFirst {
 
     /// Connection Attempt Delay: the next attempt starts beside this one.
     pub(in crate::balancer) fn delay_over(&mut self, i: u16, addresses: &mut impl Addresses) {
-        if self.first_pass && self.next == i.saturating_add(1) {
+        if self.first_pass() && self.next == i.saturating_add(1) {
             self.advance(addresses);
         }
     }
 
     pub(in crate::balancer) fn failed(&mut self, i: u16, addresses: &mut impl Addresses) {
-        if self.first_pass {
+        if self.first_pass() {
             // One that the pass has not come to counts when it does.
             if i < self.next {
                 self.failures = self.failures.saturating_add(1);
@@ -142,7 +149,7 @@ impl PickFirst {
 
     /// After the first pass every address is attempted again as soon as its backoff is over.
     pub(in crate::balancer) fn backoff_over(&mut self, i: u16, addresses: &mut impl Addresses) {
-        if !self.first_pass
+        if !self.first_pass()
             && self.state == Connectivity::TransientFailure
             && addresses.state(i) == Connectivity::Idle
         {
@@ -154,7 +161,7 @@ impl PickFirst {
     pub(in crate::balancer) fn ready(&mut self, i: u16, addresses: &mut impl Addresses) {
         self.state = Connectivity::Ready;
         self.selected = i;
-        self.first_pass = false;
+        self.pass = Pass::Later;
         self.failures = 0;
         for other in 0..addresses.len() {
             if other != i {
@@ -294,7 +301,7 @@ mod tests {
 
     #[test]
     fn families_in_turn() {
-        assert_eq!(interleaved(&[]), []);
+        assert!(interleaved(&[]).is_empty());
         assert_eq!(interleaved(&[41, 42, 43]), [41, 42, 43]);
         assert_eq!(interleaved(&[41, 42, 43, 44, 61, 62]), [41, 61, 42, 62, 43, 44]);
         assert_eq!(interleaved(&[61, 62, 41, 42, 43, 44]), [61, 41, 62, 42, 43, 44]);
