@@ -15,7 +15,7 @@ system() {
     if [ "${CI:-}" = true ] && command -v apt-get >/dev/null; then
         say "apt-get install $*"
         export DEBIAN_FRONTEND=noninteractive
-        { as_root apt-get -qq update && as_root apt-get -qq install -y --no-install-recommends "$@"; } >&2 && return
+        { as_root apt-get -qq update && as_root apt-get -qq install -y --no-install-recommends "$@"; } >/dev/null && return
     fi
     missing "$*" "sudo apt-get install $* (or your system's package of that name)"
 }

@@ -75,7 +75,6 @@ PARTS = [
 
 # name -> (script, the place its standard output names)
 NEEDS = {
-    "rust": ([".ci/setup-rust.sh"], None),
     "bare": ([".ci/setup-rust.sh", *BARE_TARGETS], None),
     "python": ([".ci/setup-python.sh"], "{python}"),
     "go": ([".ci/setup-go.sh"], "{go}"),
@@ -179,7 +178,7 @@ def run(argv, log, seconds):
 
 def set_up(needs, places, log, ready):
     """Runs the set-up scripts of a part once; gives the words for what is missing, or None."""
-    for need in ("rust", *needs):
+    for need in needs:
         if need not in ready:
             argv, place = NEEDS[need]
             child = subprocess.Popen(argv, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -51,7 +51,7 @@ class Running(unittest.TestCase):
     """The whole driver over parts that are made up."""
 
     def drive(self, *parts, ci=False):
-        needs = {"rust": (["true"], None), "gone": (["sh", "-c", "echo missing: x >&2; exit 3"], None),
+        needs = {"gone": (["sh", "-c", "echo missing: x >&2; exit 3"], None),
                  "place": (["echo", "12"], "{place}")}
         out = io.StringIO()
         with tempfile.TemporaryDirectory() as logs, contextlib.redirect_stdout(out), \
