@@ -49,7 +49,8 @@ class Result(unittest.TestResult):
         super().addSubTest(test, subtest, err)
         if err is not None:
             self.line("FAIL", subtest)
-            print((self.failures + self.errors)[-1][1], flush=True)
+            kind = self.failures if issubclass(err[0], test.failureException) else self.errors
+            print(kind[-1][1], flush=True)
 
 
 def main():

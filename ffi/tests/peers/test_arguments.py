@@ -8,7 +8,7 @@ from harness import PROGRAMS, Case, free_port
 ALL = ["greeter_server", "greeter_client", "interop_server", "interop_client", "h2_server", "h2_client", "demo"]
 
 
-class Arguments(Case):
+class Refused(Case):
     def refused(self, program, *flags, names=()):
         """Exit code 2, one line on standard error, nothing on standard output; the line has these words."""
         outcome = self.ours(program, *flags, timeout=10)
@@ -19,6 +19,8 @@ class Arguments(Case):
         for word in names:
             self.assertIn(word, lines[0], outcome)
 
+
+class Arguments(Refused):
     def test_help(self):
         for program in ALL:
             outcome = self.ours(program, "--help", timeout=10)
@@ -51,7 +53,7 @@ class Arguments(Case):
         self.assertIn(server.address, outcome.err)
 
 
-class Targets(Arguments):
+class Targets(Refused):
     def test_bad_targets(self):
         for target in ("", "ipv4:", "ipv4:127.0.0.1:99999", "ipv4:127.0.0.1:x", "ipv4:1.2.3:5",
                        "ipv4:127.0.0.1:1,,127.0.0.1:2", "ipv6:127.0.0.1:5", "ipv6:[::1:5", "unix:", "dns:///",
@@ -68,7 +70,7 @@ class Targets(Arguments):
         self.assertEqual((done.returncode, done.stdout, len(done.stderr.splitlines())), (2, "", 1), done)
 
 
-class Configs(Arguments):
+class Configs(Refused):
     def config(self, text, *names):
         self.refused("greeter_client", "--target", f"ipv4:127.0.0.1:{free_port()}", "--service-config", text, names=names)
 
