@@ -1,9 +1,9 @@
 //! HPACK stories: `{"cases":[{"seqno","header_table_size"?,"wire"?,"headers":[{NAME:VALUE}…]}…]}`.
 
-use crate::{Options, json};
+use super::{Options, json, wire};
 use grpclb_core::bytes::Writer;
 use grpclb_core::hpack::{DEFAULT_TABLE_SIZE, Decoder, Encoder, Field, Indexing, Step};
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// A name or value is u16 long at most; a case of the stories has far less in all.
@@ -62,7 +62,7 @@ pub(crate) fn encode(options: &Options) -> Result<usize, String> {
             }
         }
         if let Some(directory) = &options.write {
-            write(&directory.join(&name), &cases)?;
+            json::write(&directory.join(&name), &to_json(&cases))?;
         }
     }
     totals.print("encoded");
@@ -102,14 +102,14 @@ impl DecoderRun {
         DecoderRun { decoder, table, out: vec![0; LARGEST_FIELD], chunk: options.chunk }
     }
 
-    /// Decodes a case from `wire`; what differs, if anything.
-    fn check(&mut self, case: &Case, wire: &[u8]) -> Result<(), String> {
+    /// Decodes a case from `block`; what differs, if anything.
+    fn check(&mut self, case: &Case, block: &[u8]) -> Result<(), String> {
         if let Some(size) = case.table_size {
             self.decoder.set_limit(size); // "sent and acknowledged just before this case"
         }
         let block: Vec<u8> = match self.chunk {
-            Some(chunk) => wire.chunks(chunk).flatten().copied().collect(),
-            None => wire.to_vec(),
+            Some(chunk) => wire::through_frames(block, chunk)?,
+            None => block.to_vec(),
         };
         let mut block = block.as_slice();
         self.decoder.begin();
@@ -211,27 +211,19 @@ fn story(path: &Path) -> Result<Vec<Case>, String> {
     cases.iter().enumerate().map(read).collect()
 }
 
-fn write(path: &Path, cases: &[Case]) -> Result<(), String> {
-    let fail = |e: std::io::Error| format!("{}: {e}", path.display());
-    let list = cases.iter().map(|case| {
-        let mut map = Map::new();
-        map.insert("seqno".into(), case.seqno.into());
-        if let Some(size) = case.table_size {
-            map.insert("header_table_size".into(), size.into());
-        }
-        map.insert("wire".into(), json::hex(case.wire.as_deref().unwrap_or_default()).into());
-        let text = |octets: &[u8]| Value::from(String::from_utf8_lossy(octets));
-        let headers = case.headers.iter().map(|(name, value)| {
-            Value::Object(Map::from_iter([(text(name).as_str().unwrap_or_default().to_owned(), text(value))]))
+fn to_json(cases: &[Case]) -> Value {
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let cases = cases.iter().map(|case| {
+        let headers = case.headers.iter().map(|(name, value)| json!({text(name): text(value)}));
+        let mut json = json!({
+            "seqno": case.seqno,
+            "wire": json::hex(case.wire.as_deref().unwrap_or_default()),
+            "headers": headers.collect::<Value>(),
         });
-        map.insert("headers".into(), headers.collect());
-        Value::Object(map)
+        if let Some(size) = case.table_size {
+            json["header_table_size"] = size.into();
+        }
+        json
     });
-    let root = Value::Object(Map::from_iter([
-        ("description".to_owned(), Value::from("Encoded by grpclb-core")),
-        ("cases".to_owned(), list.collect()),
-    ]));
-    let text = serde_json::to_string_pretty(&root).map_err(|e| format!("{}: {e}", path.display()))?;
-    std::fs::create_dir_all(path.parent().unwrap_or(path)).map_err(fail)?;
-    std::fs::write(path, text + "\n").map_err(fail)
+    json!({"description": "Encoded by grpclb-core.", "cases": cases.collect::<Value>()})
 }

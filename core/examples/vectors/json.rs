@@ -25,3 +25,11 @@ pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
 pub(crate) fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
+
+/// Writes the file and the directories that lead to it.
+pub(crate) fn write(path: &Path, root: &Value) -> Result<(), String> {
+    let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let text = serde_json::to_string_pretty(root).map_err(|e| fail(&e))?;
+    std::fs::create_dir_all(path.parent().unwrap_or(path)).map_err(|e| fail(&e))?;
+    std::fs::write(path, text + "\n").map_err(|e| fail(&e))
+}
