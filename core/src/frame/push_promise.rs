@@ -21,12 +21,16 @@ pub struct PushPromise<'a> {
 
 impl<'a> PushPromise<'a> {
     /// # Errors
-    /// PROTOCOL_ERROR on stream 0 or when the padding is too long, FRAME_SIZE_ERROR when fields are missing.
+    /// PROTOCOL_ERROR on stream 0, when the padding is too long or when the promised stream is not a server's (RFC 9113
+    /// §5.1.1: even and not 0), FRAME_SIZE_ERROR when fields are missing.
     pub fn parse(head: &Head, payload: &'a [u8]) -> Result<PushPromise<'a>, FrameError> {
         on_stream(head, "PUSH_PROMISE on stream 0")?;
         let (content, padding) = unpad(head, payload)?;
         let (fragment, promised) =
             u31(content).map_err(|_| FrameError::size("PUSH_PROMISE has no room for the promised stream"))?;
+        if promised == 0 || !promised.is_multiple_of(2) {
+            return Err(FrameError::protocol("PUSH_PROMISE of a stream that is not a server's"));
+        }
         let end_headers = head.has(flags::END_HEADERS);
         Ok(PushPromise { stream: head.stream, end_headers, padding, promised, fragment })
     }
