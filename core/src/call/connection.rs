@@ -36,12 +36,14 @@ impl<S: Storage> Connection<S> {
         now: Instant,
         input: &mut &'i [u8],
     ) -> Result<Option<Event<'c, 'i>>, ConnectionError> {
-        match self.machine().next(now, input)? {
-            Some(token) => Ok(Some(self.event(token))),
-            None => {
-                // Nothing that was lent is still held.
-                self.http2.arena_clear();
-                Ok(None)
+        loop {
+            if let Some(token) = self.machine().next(now, input)? {
+                return Ok(Some(self.event(token)));
+            }
+            // Nothing that was lent is still held; with input left, the arena was full.
+            self.http2.arena_clear();
+            if input.is_empty() {
+                return Ok(None);
             }
         }
     }
@@ -56,6 +58,7 @@ impl<S: Storage> Connection<S> {
         mut sink: impl FnMut(Token<'i>, usize) -> bool,
     ) -> Result<(), ConnectionError> {
         let whole = input.len();
+        self.http2.arena_clear();
         let mut machine = self.machine();
         while let Some(token) = machine.next(now, input)? {
             if !sink(token, whole.minus(input.len())) {

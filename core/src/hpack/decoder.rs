@@ -58,9 +58,10 @@ pub enum DecodeError {
     SizeUpdateMissing,
 }
 
-impl core::fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
+impl DecodeError {
+    /// What is wrong, in a few words.
+    pub const fn reason(self) -> &'static str {
+        match self {
             DecodeError::Truncated => "the header block ends within a field (RFC 7541 §6)",
             DecodeError::IntegerOverflow => "an integer is too large (RFC 7541 §5.1)",
             DecodeError::InvalidIndex => "an index is 0 or beyond the tables (RFC 7541 §2.3.3)",
@@ -70,7 +71,13 @@ impl core::fmt::Display for DecodeError {
             DecodeError::SizeUpdateMisplaced => "a table size update follows a field (RFC 7541 §4.2)",
             DecodeError::SizeUpdateAboveLimit => "a table size update is above the limit (RFC 7541 §6.3)",
             DecodeError::SizeUpdateMissing => "the lowered table size was not taken up (RFC 7541 §4.2)",
-        })
+        }
+    }
+}
+
+impl core::fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.reason())
     }
 }
 
