@@ -76,8 +76,10 @@ pub(crate) enum Lost {
     },
     /// Reading or writing failed.
     Io(io::Error),
-    /// HTTP/2's rules were broken; what the peer seems to speak instead, when its first octets tell.
-    Protocol(ConnectionError, Option<&'static str>),
+    /// HTTP/2's rules were broken.
+    Protocol(ConnectionError),
+    /// The peer's first octets are not HTTP/2, but something well known.
+    Speaks(&'static str),
 }
 
 impl fmt::Display for Lost {
@@ -89,8 +91,8 @@ impl fmt::Display for Lost {
                 f.write_str("connection closed before the peer's SETTINGS arrived")
             }
             Lost::Io(error) => write!(f, "connection broken: {error}"),
-            Lost::Protocol(_, Some(speaks)) => write!(f, "the peer speaks {speaks}, not HTTP/2"),
-            Lost::Protocol(error, None) => write!(f, "{}: {}", error.code, error.reason),
+            Lost::Protocol(error) => write!(f, "{}: {}", error.code, error.reason),
+            Lost::Speaks(protocol) => write!(f, "the peer speaks {protocol}, not HTTP/2"),
         }
     }
 }
@@ -240,6 +242,7 @@ impl Carrier {
     /// Ends the connection from this side: every call gets its last event; what was to be said (GOAWAY) is
     /// written as far as the socket takes it. Then the carrier is dropped.
     pub(crate) fn abandon(&mut self, now: Instant, lost: Lost, handler: &mut impl Handler) {
+        self.last_words(now);
         let _ = self.lose(now, lost, handler);
     }
 
@@ -290,10 +293,8 @@ impl Carrier {
                     handler.event(event);
                 }
                 Ok(None) => break,
-                Err(error) => {
-                    self.deliver(any, handler);
-                    return Err(error);
-                }
+                // The statuses that follow from it are delivered with the reason.
+                Err(error) => return Err(error),
             }
             any = true;
         }
@@ -353,18 +354,25 @@ impl Carrier {
     }
 
     fn fail(&mut self, now: Instant, error: ConnectionError, handler: &mut impl Handler) -> Turn {
-        let speaks = if self.usable { None } else { self.first.protocol() };
-        self.lose(now, Lost::Protocol(error, speaks), handler)
+        self.last_words(now);
+        self.lose(now, Lost::Protocol(error), handler)
     }
 
-    /// The end: last words out, as far as they go without waiting, and every call's last event.
-    fn lose(&mut self, now: Instant, lost: Lost, handler: &mut impl Handler) -> Turn {
-        handler.lost(&lost);
+    /// What core still has to say (GOAWAY), as far as it goes without waiting.
+    fn last_words(&mut self, now: Instant) {
         // Nobody is left to tell when this fails, too.
         let _ = self.write(now, None::<&mut NoHandler>);
         self.socket.shutdown_write();
+    }
+
+    /// The end: every call's last event. What lies in the outbox stays there, so that calls know that they never left.
+    fn lose(&mut self, now: Instant, lost: Lost, handler: &mut impl Handler) -> Turn {
+        match self.first.protocol() {
+            Some(protocol) if !self.usable => handler.lost(&Lost::Speaks(protocol)),
+            _ => handler.lost(&lost),
+        }
         self.connection.carrier_lost(now);
-        self.deliver(false, handler);
+        self.deliver(true, handler);
         Turn::Over
     }
 }
