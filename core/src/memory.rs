@@ -77,6 +77,14 @@ impl<const S: usize, const D: usize, const E: usize, const A: usize, const O: us
     }
 }
 
+impl<const S: usize, const D: usize, const E: usize, const A: usize, const O: usize> http2::Storage
+    for Inline<S, D, E, A, O>
+{
+    fn parts(&mut self) -> http2::Parts<'_> {
+        call::Storage::parts(self).http2
+    }
+}
+
 /// Storage in slices that lie somewhere else. Slots must be [`StreamSlot::FREE`] and [`CallSlot::FREE`] at first.
 #[derive(Debug)]
 pub struct Slices<'a>(pub call::Parts<'a>);
@@ -94,6 +102,18 @@ impl call::Storage for Slices<'_> {
             },
             calls,
         }
+    }
+}
+
+impl http2::Storage for Slices<'_> {
+    fn parts(&mut self) -> http2::Parts<'_> {
+        call::Storage::parts(self).http2
+    }
+}
+
+impl<S: http2::Storage + ?Sized> http2::Storage for &mut S {
+    fn parts(&mut self) -> http2::Parts<'_> {
+        (**self).parts()
     }
 }
 
@@ -175,6 +195,12 @@ mod boxed {
                 },
                 calls: &mut self.calls,
             }
+        }
+    }
+
+    impl http2::Storage for Boxed {
+        fn parts(&mut self) -> http2::Parts<'_> {
+            call::Storage::parts(self).http2
         }
     }
 }
