@@ -98,7 +98,7 @@ fn run(address: &str, authority: &str, path: &str, patience: Duration, head: boo
             // Says goodbye; the answer is there already.
             let now = wire.now();
             wire.connection.shutdown(now);
-            _ = wire.flush();
+            wire.close();
             return outcome;
         }
         match result {

@@ -184,8 +184,9 @@ mod tests {
     #[test]
     fn jitter_stays_within_a_tenth_and_varies() {
         let age = Duration::from_secs(1_000);
-        let all: Vec<u64> =
-            (0..500).map(|seed| jitter(age, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)).as_secs()).collect();
+        let all: Vec<u64> = (0..500_u64)
+            .map(|seed| jitter(age, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)).as_secs())
+            .collect();
         assert!(all.iter().all(|age| (900..=1_100).contains(age)));
         assert!(all.iter().min() < Some(&920) && all.iter().max() > Some(&1_080));
     }

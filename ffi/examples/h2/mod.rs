@@ -100,16 +100,21 @@ impl Wire {
         }
     }
 
-    /// Sends the GOAWAY. What the peer still sends is read for a moment, or the system would answer it by a reset that
-    /// takes the GOAWAY along.
     fn fail(&mut self, error: ConnectionError) -> End {
+        self.close();
+        End::Protocol(error)
+    }
+
+    /// Sends what there is (a GOAWAY, say) and no more. What the peer still sends is read for a moment, or the system
+    /// would answer it by a reset that takes along what we have sent.
+    pub(crate) fn close(&mut self) {
+        let until = std::time::Instant::now() + Duration::from_secs(1);
         if self.flush().is_ok() && self.socket.shutdown(Shutdown::Write).is_ok() {
-            let patience = Duration::from_millis(100);
-            while self.socket.set_read_timeout(Some(patience)).is_ok()
+            let patience = Some(Duration::from_millis(100));
+            while self.socket.set_read_timeout(patience).is_ok()
                 && matches!(self.socket.read(&mut self.input), Ok(1..))
-                && self.began.elapsed() < Duration::from_secs(60)
+                && std::time::Instant::now() < until
             {}
         }
-        End::Protocol(error)
     }
 }
