@@ -22,9 +22,7 @@ pub struct Connection<S> {
 impl<S: Storage> Connection<S> {
     /// A new connection over lent memory. Whatever the slots held is forgotten.
     pub fn new(mut storage: S, config: &Config, now: Instant) -> Connection<S> {
-        let parts = storage.parts();
-        parts.calls.fill(CallSlot::FREE);
-        parts.http2.streams.fill(http2::StreamSlot::FREE);
+        storage.parts().calls.fill(CallSlot::FREE);
         Connection { http2: http2::State::new(&config.http2, now), storage, state: State::new(config) }
     }
 
@@ -37,7 +35,7 @@ impl<S: Storage> Connection<S> {
         input: &mut &'i [u8],
     ) -> Result<Option<Event<'c, 'i>>, ConnectionError> {
         loop {
-            if let Some(token) = self.machine().next(now, input)? {
+            if let Some(token) = self.machine().next(now, input, false)? {
                 return Ok(Some(self.event(token)));
             }
             // Nothing that was lent is still held; with input left, the arena was full.
@@ -48,9 +46,9 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    /// The same machine without the lending: hands each token and the octets of `input` before it (what was taken, all
-    /// in all) to `sink`, until all is taken or `sink` returns false. What tokens refer to is read by
-    /// [`event`](Self::event), until the next `recv` or `recv_batch`.
+    /// The same machine without the lending: hands each token and the octets of `input` that are taken by then to
+    /// `sink`, until all is taken, `sink` returns false, or the arena has no room for a further header list. What tokens
+    /// refer to is read by [`event`](Self::event), until the next `recv` or `recv_batch`; with input left, call it again.
     pub fn recv_batch<'i>(
         &mut self,
         now: Instant,
@@ -60,7 +58,8 @@ impl<S: Storage> Connection<S> {
         let whole = input.len();
         self.http2.arena_clear();
         let mut machine = self.machine();
-        while let Some(token) = machine.next(now, input)? {
+        machine.engine.state.arena_clear();
+        while let Some(token) = machine.next(now, input, true)? {
             if !sink(token, whole.minus(input.len())) {
                 break;
             }

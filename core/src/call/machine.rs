@@ -62,11 +62,12 @@ pub(super) struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Takes input up to the next token.
+    /// Takes input up to the next token. `batch`: the spans of earlier tokens stay valid.
     pub(super) fn next<'i>(
         &mut self,
         now: Instant,
         input: &mut &'i [u8],
+        batch: bool,
     ) -> Result<Option<Token<'i>>, ConnectionError> {
         loop {
             if let Some(carry) = self.state.carry {
@@ -84,6 +85,9 @@ impl Machine<'_> {
                 }
             }
             let all = *input;
+            if !batch {
+                self.engine.state.arena_clear();
+            }
             let token = match self.engine.recv(now, input) {
                 Ok(Some(token)) => token,
                 Ok(None) => return Ok(None),

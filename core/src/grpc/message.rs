@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn limits_and_flags() {
-        let read = |bytes: &[u8], max| Reader::START.read(&mut &bytes[..], max).map(|_| ());
+        let read = |bytes: &[u8], max| Reader::default().read(&mut &bytes[..], max).map(|_| ());
         assert_eq!(read(&[0, 0, 0, 0, 4], 4), Ok(()));
         assert_eq!(read(&[0, 0, 0, 0, 5], 4), Err(PrefixError::TooLarge { len: 5 }));
         assert_eq!(
