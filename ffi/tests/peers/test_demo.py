@@ -1,8 +1,13 @@
 """`make demo` as its reader sees it, and over three grpcio servers."""
 
+import fcntl
 import os
+import pty
 import re
+import struct
 import subprocess
+import termios
+import threading
 import time
 
 from harness import PROGRAMS, Case, backends, free_port
@@ -73,3 +78,53 @@ class OwnServers(Demo):
         self.assertEqual(code, 1, out + err)
         self.assertIn("UNAVAILABLE", err)
         self.assertEqual(len(err.splitlines()), 1)
+
+
+class Terminal(Case):
+    """On a terminal the frame is drawn over again; lines stay shorter than it is wide, or the redraw would slip."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.target = "ipv4:" + ",".join(server.address for server in backends(cls.start_shared))
+
+    def on_terminal(self, columns, keys=b"", **variables):
+        """Runs it on a pseudo-terminal, types a little later; gives the exit code and all that it wrote."""
+        ours, its = pty.openpty()
+        self.addCleanup(os.close, ours)
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "TARGET": self.target, **variables}
+        for name in ("COLUMNS", *(("NO_COLOR",) if "NO_COLOR" not in variables else ())):
+            environment.pop(name, None)
+        child = subprocess.Popen([PROGRAMS / "demo"], env=environment, stdin=its, stdout=its, stderr=its)
+        self.addCleanup(child.kill)
+        os.close(its)
+        typist = threading.Timer(1.5, os.write, (ours, keys))
+        typist.start()
+        self.addCleanup(typist.cancel)
+        written = b""
+        try:
+            while piece := os.read(ours, 65536):
+                written += piece
+        except OSError:  # EIO: the other side is closed
+            pass
+        return child.wait(10), written.decode()
+
+    def test_frames_are_redrawn_in_place(self):
+        code, out = self.on_terminal(60, ONCE="1")
+        self.assertEqual(code, 0, out)
+        self.assertGreater(len(re.findall(r"\x1b\[\d+A", out)), 10, "ten frames a second for three seconds")
+        self.assertRegex(out, r"\x1b\[38;5;\d+m")
+        plain = re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", out)
+        self.assertLess(max(map(len, re.split(r"[\r\n]+", plain))), 60)
+
+    def test_no_color_is_obeyed(self):
+        code, out = self.on_terminal(80, ONCE="1", NO_COLOR="1")
+        self.assertEqual(code, 0, out)
+        self.assertNotIn("\x1b", out)
+
+    def test_enter_ends_it(self):
+        began = time.monotonic()
+        code, out = self.on_terminal(80, keys=b"\n", ONCE="")
+        self.assertEqual(code, 0, out)
+        self.assertLess(time.monotonic() - began, 10, "it would run for 30 s")
+        self.assertIn("calls failed", out)
