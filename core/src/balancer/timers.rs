@@ -112,7 +112,7 @@ mod tests {
         for _ in 0..20_000 {
             let mut timers = Timers { slots: &mut slots, heap: &mut heap, len: &mut len };
             let slot = (random.next() % u64::from(N)) as u16;
-            if random.next() % 3 == 0 {
+            if random.next().is_multiple_of(3) {
                 timers.disarm(slot);
                 expected[slot as usize] = None;
             } else {

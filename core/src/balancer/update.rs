@@ -260,7 +260,7 @@ impl Engine<'_> {
             for endpoint in pairs.as_chunks::<2>().0.iter().map(|[_, low]| (low & 0xffff) as usize) {
                 let Some(EndpointSlot { first, count, .. }) = self.endpoints.get(endpoint) else { continue };
                 let range = usize::from(*first)..usize::from(first.plus(*count));
-                for (place, slot) in (&mut out).zip(self.order.get(range).unwrap_or_default()) {
+                for (slot, place) in self.order.get(range).unwrap_or_default().iter().zip(&mut out) {
                     *place = u32::from(*slot);
                 }
             }
