@@ -41,12 +41,30 @@ pub fn copy(to: &mut [u8], from: &[u8]) -> usize {
 }
 
 /// Copies `n` octets of `buffer` from one place to another, which may overlap; does nothing when either is not there.
-#[inline]
-#[allow(clippy::disallowed_methods)] // both ranges are checked first
+///
+/// In pieces as long as the places are apart, since a piece does not overlap its copy: `slice::copy_within` keeps a panic
+/// in small builds, where it is not inlined.
 pub fn copy_within(buffer: &mut [u8], from: usize, to: usize, n: usize) {
     let inside = |at: usize| at.checked_add(n).is_some_and(|end| end <= buffer.len());
-    if inside(from) && inside(to) {
-        buffer.copy_within(from..from.wrapping_add(n), to);
+    let (low, high) = (from.min(to), from.max(to));
+    if !inside(high) || low == high {
+        return;
+    }
+    let mut left = n;
+    while left > 0 {
+        let piece = left.min(high.minus(low));
+        // Down from the front, up from the back: nothing is overwritten before it is copied.
+        let at = if to < from { n.minus(left) } else { left.minus(piece) };
+        let Some((front, back)) = buffer.split_at_mut_checked(high.plus(at)) else { return };
+        let Some(front) = front.get_mut(low.plus(at)..).and_then(|front| front.get_mut(..piece)) else {
+            return;
+        };
+        if to < from {
+            copy(front, back);
+        } else {
+            copy(back, front);
+        }
+        left = left.minus(piece);
     }
 }
 
@@ -155,5 +173,25 @@ impl<'a> Writer<'a> {
     /// How much was written, or `None` when something did not fit.
     pub fn finish(self) -> Option<usize> {
         if self.full { None } else { Some(self.at) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copy_within_is_that_of_slices() {
+        for (from, to, n) in (0..2744).map(|i| (i / 196, i / 14 % 14, i % 14)) {
+            let mut buffer: Vec<u8> = (0..12).collect();
+            let mut expected = buffer.clone();
+            if from + n <= 12 && to + n <= 12 {
+                expected.copy_within(from..from + n, to);
+            }
+            copy_within(&mut buffer, from, to, n);
+            assert_eq!(buffer, expected, "{n} octets from {from} to {to}");
+        }
+        copy_within(&mut [0; 4], usize::MAX, 0, 1);
+        copy_within(&mut [0; 4], 1, 0, usize::MAX);
     }
 }

@@ -1,6 +1,6 @@
 //! Decoding (RFC 7541 §3, §6).
 
-use super::dynamic_table::{self, DynamicTable, Entry};
+use super::dynamic_table::{self, DynamicTable, Entry, MAX_SIZE};
 use super::string::Raw;
 use super::{DEFAULT_TABLE_SIZE, integer, static_table};
 use crate::bytes::{Exact, copy};
@@ -105,13 +105,14 @@ enum Literal {
 
 impl Decoder {
     /// A decoder for a table of up to `limit` octets in RFC 7541 §4.1's counting (entry = name + value + 32), which is
-    /// the SETTINGS_HEADER_TABLE_SIZE that the peer is told, less than 16 MiB. A `table` of that many octets, always
-    /// the same one, is lent to each call.
+    /// the SETTINGS_HEADER_TABLE_SIZE that the peer is told, below 16 MiB (or it is taken as that). A `table` of that many
+    /// octets, always the same one, is lent to each call.
     ///
     /// A peer may fill 4 096 octets until it knows of a lower limit. A decoder that is made with a lower one and meets a
     /// reference to what the peer could still keep answers [`DecodeError::InvalidIndex`]; a server, whose clients need
     /// not wait for its SETTINGS, does better to begin with 4 096 and to call [`Decoder::set_limit`].
     pub const fn new(limit: u32) -> Decoder {
+        let limit = if limit < MAX_SIZE { limit } else { MAX_SIZE };
         let max = if limit < DEFAULT_TABLE_SIZE { limit } else { DEFAULT_TABLE_SIZE };
         Decoder { table: DynamicTable::new(max as usize), limit, due: u32::MAX, at_start: true }
     }
@@ -119,6 +120,7 @@ impl Decoder {
     /// Another SETTINGS_HEADER_TABLE_SIZE, at the moment when the peer has acknowledged it. If it is lower than the
     /// table, the next block must begin with a size update (RFC 7541 §4.2).
     pub fn set_limit(&mut self, limit: u32) {
+        let limit = limit.min(MAX_SIZE);
         self.limit = limit;
         if to_usize(limit) < self.table.max() {
             self.due = self.due.min(limit);
@@ -147,12 +149,13 @@ impl Decoder {
                     return Err(DecodeError::SizeUpdateMissing);
                 }
             }
-            return match first {
-                0x80.. => self.indexed(table, block, out),
-                0x40.. => self.literal(table, block, out, 6, Literal::Incremental),
-                0x10.. => self.literal(table, block, out, 4, Literal::Never),
-                _ => self.literal(table, block, out, 4, Literal::Without),
+            let (prefix, kind) = match first {
+                0x80.. => return self.indexed(table, block, out),
+                0x40.. => (6, Literal::Incremental),
+                0x10.. => (4, Literal::Never),
+                _ => (4, Literal::Without),
             };
+            return self.literal(table, block, out, prefix, kind);
         }
     }
 
@@ -194,7 +197,7 @@ impl Decoder {
         Ok(Step::Field(Decoded { name, value, static_name, never_indexed: false }))
     }
 
-    /// RFC 7541 §6.2. What follows in `out` is what the table takes.
+    /// RFC 7541 §6.2. Decoded into `out` first: only then it is known how much the table has to evict.
     #[inline(always)]
     fn literal(
         &mut self,

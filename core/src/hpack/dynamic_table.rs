@@ -9,13 +9,16 @@
 //! Names and values grow up from the front without gaps, a slot of fixed size for each grows down from the back, so
 //! that an index finds its entry in one step. Nothing is moved at an eviction: the fronts of both queues move. When the
 //! gap is used up, what is live moves to both ends. There is always room then: RFC 7541 §4.1 counts 32 octets for
-//! each entry beside its name and value, and a slot takes less; and because 12 of them or more are spare, moving
-//! costs about a copy for each octet that is inserted.
+//! each entry beside its name and value, and a slot takes less. What is spare of them is also what keeps moving cheap: at
+//! least ten octets for each live entry are inserted between two moves.
 
-use crate::bytes::{Exact, copy};
+use crate::bytes::{Exact, copy, copy_within};
 
 /// Octets that an entry counts beside its name and value (RFC 7541 §4.1).
 pub(super) const OVERHEAD: usize = 32;
+
+/// The largest maximum size, octets: the length of a name has 24 bits in a slot.
+pub(super) const MAX_SIZE: u32 = (1 << 24) - 1;
 
 /// Where an entry lies in the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +58,7 @@ impl Entry {
 /// Octets of a slot that describe the entry; `EXTRA` more are the owner's.
 const SLOT: usize = 12;
 
-/// A table whose slots have room for `EXTRA` octets of their owner's. At most 20, so that a slot fits in [`OVERHEAD`].
+/// A table whose slots have room for `EXTRA` octets of their owner's: at most 20, so that a slot fits in [`OVERHEAD`].
 #[derive(Debug)]
 pub(super) struct DynamicTable<const EXTRA: usize> {
     /// Size as RFC 7541 §4.1 counts it.
@@ -83,11 +86,6 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
 
     pub(super) fn max(&self) -> usize {
         self.max
-    }
-
-    #[cfg(test)]
-    pub(super) fn size(&self) -> usize {
-        self.size
     }
 
     /// Entries in the table.
@@ -185,20 +183,20 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
         self.size = self.size.wrapping_add(octets).wrapping_add(OVERHEAD);
     }
 
-    /// Begins an entry whose name is that of `entry`, which eviction for this very entry may have reached (RFC 7541
-    /// §4.4: take care not to lose the name then). `evicted` says whether it did: its octets lie before the live ones.
+    /// Begins an entry whose name is that of `entry`, the `nth` one before this one was given room. Eviction may have
+    /// reached it (RFC 7541 §4.4: the name must not be lost then): its octets still lie before the live ones.
     pub(super) fn grow_name(&mut self, storage: &mut [u8], nth: usize, entry: Entry) {
         if nth <= self.live {
             if self.grow(storage, entry.name).is_none() {
                 return;
             }
             let Some((entry, _)) = self.get(storage, nth) else { return };
-            copy_within(storage, entry.at, entry.name, self.end.wrapping_sub(entry.name));
+            copy_within(storage, entry.at, self.end.wrapping_sub(entry.name), entry.name);
             return;
         }
         // Evicted: [name … live] becomes [name live], then [live name]; all of it lies before `end`.
         let to = self.start.saturating_sub(entry.name);
-        copy_within(storage, entry.at, entry.name, to);
+        copy_within(storage, entry.at, to, entry.name);
         if let Some(part) = storage.get_mut(to..self.end.max(to.saturating_add(entry.name))) {
             rotate_left(part, entry.name);
         }
@@ -215,7 +213,7 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
     /// Moves what is live, and the entry being built, to the front, and the live slots to the back.
     #[cold]
     fn compact(&mut self, storage: &mut [u8]) {
-        copy_within(storage, self.start, self.end.saturating_sub(self.start), 0);
+        copy_within(storage, self.start, 0, self.end.saturating_sub(self.start));
         self.base = self.base.wrapping_add(word(self.start));
         self.end = self.end.saturating_sub(self.start);
         self.start = 0;
@@ -227,7 +225,7 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
                 .and_then(|newest| self.slot_at(storage.len(), newest)),
             storage.len().checked_sub(slots),
         ) {
-            copy_within(storage, from, slots, to);
+            copy_within(storage, from, to, slots);
         }
         self.evicted = 0;
     }
@@ -265,7 +263,7 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
     }
 }
 
-/// Positions and lengths within the storage: it has less than 16 MiB (`MAX_STORAGE`), so nothing is lost.
+/// Positions and lengths within the storage: they are at most [`MAX_SIZE`], or modulo 2^32 when `base` is added.
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation)]
 fn word(n: usize) -> u32 {
@@ -275,17 +273,6 @@ fn word(n: usize) -> u32 {
 #[inline(always)]
 fn index(n: u32) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
-}
-
-/// Moves `n` octets inside `storage`; nothing happens when they are not all there.
-#[allow(clippy::disallowed_methods)] // both ends are checked
-fn copy_within(storage: &mut [u8], from: usize, n: usize, to: usize) {
-    if let (Some(last), Some(end)) = (from.checked_add(n), to.checked_add(n))
-        && last <= storage.len()
-        && end <= storage.len()
-    {
-        storage.copy_within(from..last, to);
-    }
 }
 
 #[allow(clippy::disallowed_methods)] // the count is checked

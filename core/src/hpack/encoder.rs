@@ -1,6 +1,6 @@
 //! Encoding (RFC 7541 §6).
 
-use super::dynamic_table::{self, DynamicTable, OVERHEAD};
+use super::dynamic_table::{self, DynamicTable, MAX_SIZE, OVERHEAD};
 use super::hash::hash;
 use super::{DEFAULT_TABLE_SIZE, integer, static_table, string};
 use crate::bytes::{Exact, Writer};
@@ -103,15 +103,16 @@ impl Encoder {
     /// Octets that [`Encoder::begin`] writes at most: two size updates.
     pub const BEGIN_BOUND: usize = 2 * integer::MAX;
 
-    /// An encoder whose table takes up to `capacity` octets, less than 16 MiB: a `table` of that many, always the same
-    /// one, is lent to each call. The table begins at the protocol's 4 096 octets, or at `capacity` if that is less.
+    /// An encoder whose table takes up to `capacity` octets, below 16 MiB (or it is taken as that): a `table` of that many,
+    /// always the same one, is lent to each call. The table begins with the protocol's 4 096 octets, or with `capacity`
+    /// if that is less.
     pub const fn new(capacity: u32) -> Encoder {
         Encoder {
             table: DynamicTable::new(DEFAULT_TABLE_SIZE as usize),
             by_whole: [0; BY_WHOLE],
             by_name: [0; BY_NAME],
             next: 0,
-            capacity,
+            capacity: if capacity < MAX_SIZE { capacity } else { MAX_SIZE },
             lowest: DEFAULT_TABLE_SIZE,
             latest: DEFAULT_TABLE_SIZE,
         }
