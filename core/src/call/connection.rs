@@ -23,7 +23,10 @@ impl<S: Storage> Connection<S> {
     /// A new connection over lent memory. Whatever the slots held is forgotten.
     pub fn new(mut storage: S, config: &Config, now: Instant) -> Connection<S> {
         storage.parts().calls.fill(CallSlot::FREE);
-        Connection { http2: http2::State::new(&config.http2, now), storage, state: State::new(config) }
+        let http2 = http2::State::new(&config.http2, now);
+        let mut connection = Connection { storage, http2, state: State::new(config) };
+        connection.machine().engine.ensure_begun();
+        connection
     }
 
     /// Bytes in, an event at a time; moves `input` forward; `Ok(None)` when all was taken. What is left in `input`

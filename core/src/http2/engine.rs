@@ -237,6 +237,14 @@ impl<'a> Engine<'a> {
         self.flush();
     }
 
+    /// What the first verb does by itself. `call`, which takes the arena out of the parts for the length of a
+    /// command, does it before.
+    pub(crate) fn ensure_begun(&mut self) {
+        if !self.state.begun {
+            self.begin();
+        }
+    }
+
     /// What cannot be done before the memory is known; at the first verb.
     pub(super) fn begin(&mut self) {
         self.state.begun = true;
