@@ -258,6 +258,7 @@ fn stop_closes_at_once() {
 fn retired_connections_go_on_with_their_calls() {
     let server = Running::new(builder());
     let mut client = server.client();
+    assert_eq!(client.unary("/t.T/Echo", &[], b"x").status(), Some(0), "the server knows this connection");
     let stream = client.start("/t.T/Delay", &[], false);
     client.message(stream, &[10], true);
     client.answers_pings = false;
