@@ -226,11 +226,14 @@ impl<'a> Engine<'a> {
     // Events.
 
     pub(super) fn subchannel(&mut self, now: Instant, id: SubchannelId, event: SubchannelEvent) {
-        let Some(slot) = self.live(id) else { return };
-        let gone = event != SubchannelEvent::Ready;
-        if gone && slot.closing == id.generation {
-            slot.flags.clear(Flags::CLOSE); // no need any more
+        // What ended by itself need not be closed any more, though the slot may be another's by now.
+        if event != SubchannelEvent::Ready
+            && let Some(slot) = self.slot(id.index)
+            && slot.closing == id.generation
+        {
+            slot.flags.clear(Flags::CLOSE);
         }
+        let Some(slot) = self.live(id) else { return };
         let (phase, endpoint, place) = (slot.phase, slot.endpoint, slot.place);
         match (phase, event) {
             (Phase::Connecting, SubchannelEvent::Ready) => {

@@ -122,10 +122,12 @@ impl Engine<'_> {
                 });
             }
         }
-        let weights = weights.get(..endpoints.len()).unwrap_or_default();
+        let mut present =
+            weights.iter().zip(endpoints).filter(|(_, endpoint)| !endpoint.addresses.is_empty());
+        let first = present.next();
         if config.policy() == Policy::WeightedRoundRobin
-            && !endpoints.is_empty()
-            && weights.iter().all(|weight| *weight == 0)
+            && first.is_some_and(|(weight, _)| *weight == 0)
+            && present.all(|(weight, _)| *weight == 0)
         {
             return Err(ResolutionError::AllWeightsZero);
         }
