@@ -120,4 +120,4 @@ class Files(Case):
             listed.flush()
             outcome = self.greet(f"file://{listed.name}", "--calls", 1, "--deadline-ms", 2000)
         self.assertIn(outcome.code, (2, 64 + 14), outcome)
-        self.assertIn("nonsense", outcome.err, outcome)
+        self.assertIn("line 2", outcome.err, outcome)

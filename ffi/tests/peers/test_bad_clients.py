@@ -181,9 +181,12 @@ class Floods(BadClient):
 
     def test_more_streams_than_allowed_are_refused_or_served(self):
         sock = self.connect()
-        sock.sendall(PREFACE + frame(SETTINGS))
-        for stream in range(1, 4001, 2):
-            sock.sendall(frame(HEADERS, END_HEADERS, stream, REQUEST))
+        try:
+            sock.sendall(PREFACE + frame(SETTINGS))
+            for stream in range(1, 4001, 2):
+                sock.sendall(frame(HEADERS, END_HEADERS, stream, REQUEST))
+        except (ConnectionResetError, BrokenPipeError):
+            pass  # ENHANCE_YOUR_CALM: so many, and no answer read
 
     def test_more_connections_than_descriptors(self):
         few = self.server(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))

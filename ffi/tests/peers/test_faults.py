@@ -113,7 +113,8 @@ class Faults(Case):
         self.assertTrue(client.running(), "the calls were over before the return")
         _, failed = self.count(client(), 8_000)
         print(f"note  all gone and back, calls that wait: {failed} of 8 000 failed")
-        self.assertLessEqual(failed, CALLERS)
+        # Each of the three may take one call of each caller along.
+        self.assertLessEqual(failed, 3 * CALLERS)
 
     def test_calls_made_before_the_server_wait_for_it(self):
         port = free_port()
