@@ -30,6 +30,8 @@ const OTHER_ENDPOINT_PICKS: usize = 8;
 pub(crate) struct Machine {
     pub(crate) work: Work,
     balancer: balancer::Channel<balancer::Boxed>,
+    /// What the balancer's storage holds; it only grows.
+    room: Sizes,
     position: Position,
     resolver: Resolver,
     settings: Settings,
@@ -60,12 +62,11 @@ impl Machine {
     pub(crate) fn new(settings: Settings, registry: Registry, waker: Arc<Waker>) -> Result<Machine, String> {
         let resolver = settings.resolver(waker)?;
         let seed = seed();
+        let room = Sizes { addresses: 16, text: 256 };
         Ok(Machine {
             work: Work::new(settings.authority()),
-            balancer: balancer::Channel::new(
-                balancer::Boxed::new(Sizes { addresses: 16, text: 256 }),
-                &settings.balancer(seed),
-            ),
+            balancer: balancer::Channel::new(balancer::Boxed::new(room), &settings.balancer(seed)),
+            room,
             position: Position::new(seed),
             resolver,
             settings,
@@ -299,10 +300,12 @@ impl Machine {
                 Ok(()) => return,
                 Err(ResolutionError::TooMany { needed }) => {
                     // Room to grow, so that a list that grows step by step is not moved at every step.
-                    let room = Sizes { addresses: needed.addresses * 5 / 4, text: needed.text * 5 / 4 };
-                    let room = Sizes { addresses: room.addresses.min(65_535), ..room };
-                    if room.addresses < needed.addresses
-                        || self.balancer.grow(balancer::Boxed::new(room)).is_err()
+                    self.room = Sizes {
+                        addresses: self.room.addresses.max((needed.addresses * 5 / 4).min(65_535)),
+                        text: self.room.text.max(needed.text * 5 / 4),
+                    };
+                    if self.room.addresses < needed.addresses
+                        || self.balancer.grow(balancer::Boxed::new(self.room)).is_err()
                     {
                         let error = ResolutionError::TooMany { needed };
                         self.resolution_error = Some(format!("{}: {error}", self.settings.target()));
