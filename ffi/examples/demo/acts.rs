@@ -107,7 +107,8 @@ fn added<W: Write>(story: &mut Story<W>) -> Told<()> {
 
     let (file_load, name_load) =
         (Load::start(&by_file, &greetings(FEW)), Load::start(&by_name, &greetings(FEW)));
-    let (file_says, name_says) = ("client with a file", "client with DNS's habits");
+    let (file_says, name_says) =
+        ("by file: looked at every second", "as by DNS: asked when a connection is lost");
     let mut stage = story.stage(&backends);
     stage.play(&[(file_says, &file_load), (name_says, &name_load)], pace.prelude, || false);
 
@@ -124,7 +125,7 @@ fn added<W: Write>(story: &mut Story<W>) -> Told<()> {
     let reached = |load: &Load| load.tally().served.get(&address).map(|served| served.first - start);
     stage.play(&clients, PATIENCE, || reached(&file_load).is_some());
     let file_noticed = reached(&file_load);
-    stage.note(Tone::Good, noticed(file_says, file_noticed));
+    stage.note(Tone::Good, noticed("by file", file_noticed));
     // Callers that start afresh: whole rounds of four from the first call.
     let before = finish(file_load);
     let file_load = Load::start(&by_file, &greetings(FEW));
@@ -136,7 +137,7 @@ fn added<W: Write>(story: &mut Story<W>) -> Told<()> {
     let clients = [(file_says, &file_load), (name_says, &name_load)];
     stage.play(&clients, PATIENCE, || reached(&name_load).is_some());
     let name_noticed = reached(&name_load);
-    stage.note(Tone::Good, format!("{}: its first connection was retired", noticed(name_says, name_noticed)));
+    stage.note(Tone::Good, format!("{}, when a connection was retired", noticed("as by DNS", name_noticed)));
     let name_before = finish(name_load);
     let name_load = Load::start(&by_name, &greetings(FEW));
     let clients = [(file_says, &file_load), (name_says, &name_load)];
@@ -153,14 +154,14 @@ fn added<W: Write>(story: &mut Story<W>) -> Told<()> {
     story.report.check_none_lost(&row);
     let seen = |noticed: Option<Duration>| noticed.map_or_else(|| "never".into(), span);
     let soon = file_noticed.is_some_and(|noticed| noticed <= Duration::from_secs(2));
-    story.report.check("one added: the file's client calls it within 2 s", soon, seen(file_noticed));
+    story.report.check("one added: called within 2 s by file", soon, seen(file_noticed));
     let in_time = name_noticed.is_some_and(|noticed| noticed <= age + Duration::from_secs(2));
-    let what = format!("one added: DNS's client calls it when a connection is retired, at {}", span(age));
+    let what = format!("one added: called as by DNS when a connection is retired, at about {}", span(age));
     story.report.check(what, in_time, seen(name_noticed));
     story.report.remarks.push((
         "one added",
         format!(
-            "the client with a file called it after {}; the one with DNS's habits after {}, when a connection was retired",
+            "by file the first call came after {}, as by DNS after {}, when a connection was retired",
             seen(file_noticed),
             seen(name_noticed)
         ),
@@ -171,8 +172,8 @@ fn added<W: Write>(story: &mut Story<W>) -> Told<()> {
 
 fn noticed(who: &str, after: Option<Duration>) -> String {
     match after {
-        Some(after) => format!("the {who} calls it after {}", span(after)),
-        None => format!("the {who} has not called it within {}", span(PATIENCE)),
+        Some(after) => format!("{who}: first call after {}", span(after)),
+        None => format!("{who}: no call within {}", span(PATIENCE)),
     }
 }
 

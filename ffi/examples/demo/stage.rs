@@ -2,7 +2,7 @@
 
 use crate::backend::Backend;
 use crate::load::Load;
-use crate::paint::{Line, Tone, bar, line, percent, span, thousands};
+use crate::paint::{Line, Tone, bar, line, percent, span, thousands, wrap};
 use crate::screen::Screen;
 use crate::tally::Tally;
 use std::collections::VecDeque;
@@ -140,11 +140,13 @@ impl<'s, W: Write> Stage<'s, W> {
 
     /// Says what happened; it stays under the bars. Where nothing is redrawn it is written at once.
     pub(crate) fn note(&mut self, tone: Tone, text: impl Into<String>) {
-        let note = line(Tone::Plain, "  ").add(tone, text);
+        let lines = wrap(&text.into(), self.screen.width - 4);
+        let lines: Vec<Line> =
+            lines.into_iter().map(|words| line(Tone::Plain, "  ").add(tone, words)).collect();
         if !self.screen.is_live() {
-            self.screen.print(std::slice::from_ref(&note));
+            self.screen.print(&lines);
         }
-        self.notes.push(note);
+        self.notes.extend(lines);
     }
 
     /// Plays until `done`, or for `limit`; whether it was done.
