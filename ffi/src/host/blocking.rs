@@ -22,9 +22,12 @@ use std::cell::Cell;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// After so long without anyone driving, sockets are looked at before a call is picked: what happened meanwhile
-/// (a connection closed, a backoff over) is not known yet.
-const STALE: Duration = Duration::from_millis(50);
+/// After so long without anyone driving, sockets are looked at before a call is picked: a connection that the peer
+/// closed meanwhile would lose it. Calls that follow one another without a pause do not pay for that.
+const STALE: Duration = Duration::from_millis(1);
+
+/// After so long, attempts to connect may be overdue as well: a call gives them a moment before it fails.
+const ASLEEP: Duration = Duration::from_millis(50);
 
 /// The longest wait between two questions to the interrupt hook.
 const SLICE: Duration = Duration::from_millis(100);
@@ -178,8 +181,8 @@ impl Shared {
         self.with_own(|own| {
             let now = Machine::now();
             let mut big = self.lock();
-            let stale = big.catch_up(now);
-            let key = big.machine.start(now, Kind::Unary, call, request, stale);
+            let asleep = big.catch_up(now);
+            let key = big.machine.start(now, Kind::Unary, call, request, asleep);
             let waited = self.drive(big, own, Purpose::Unary(key), None, |big| big.is_ended(key));
             match waited {
                 (Waited::InSlot, guard) => {
@@ -207,8 +210,8 @@ impl Shared {
     pub(crate) fn start_stream(&self, call: &Call<'_>) -> CallKey {
         let now = Machine::now();
         let mut big = self.lock();
-        let stale = big.catch_up(now);
-        let key = big.machine.start(now, Kind::Stream, call, &[], stale);
+        let asleep = big.catch_up(now);
+        let key = big.machine.start(now, Kind::Stream, call, &[], asleep);
         big.machine.flush(now);
         self.with_own(|own| self.let_go(big, own));
         key
@@ -480,9 +483,10 @@ impl Shared {
 }
 
 impl Big {
-    /// Looks at the sockets without waiting when nobody has for a while. Whether that was so.
+    /// Looks at the sockets without waiting when nobody has for a while. Whether that was a long while.
     fn catch_up(&mut self, now: Instant) -> bool {
-        if now.since(self.driven) < STALE {
+        let pause = now.since(self.driven);
+        if pause < STALE {
             return false;
         }
         let Some(lead) = &mut self.lead else { return false };
@@ -493,7 +497,7 @@ impl Big {
         self.machine.turn(now);
         // What the turn made (a connection attempt, say) may be answered by the kernel at once.
         self.machine.flush(now);
-        true
+        pause >= ASLEEP
     }
 
     fn is_ended(&mut self, key: CallKey) -> bool {

@@ -106,6 +106,8 @@ class Faults(Case):
                                    "--wait-for-ready", *LOAD)
         time.sleep(1)
         for server in servers:
+            server.process.kill()  # all in one moment: a call may be in flight once, not once a server
+        for server in servers:
             server.kill()
         again = [backend(self.start, f"again{n}", server.port) for n, server in enumerate(servers)]
         for server in again:
