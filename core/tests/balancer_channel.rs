@@ -308,15 +308,13 @@ mod storage {
         }
 
         pub(super) fn slices(&mut self) -> Slices<'_> {
-            Slices {
-                parts: Parts {
-                    subchannels: &mut self.subchannels,
-                    endpoints: &mut self.endpoints,
-                    links: &mut self.links,
-                    words: &mut self.words,
-                    text: &mut self.text,
-                },
-            }
+            Slices(Parts {
+                subchannels: &mut self.subchannels,
+                endpoints: &mut self.endpoints,
+                links: &mut self.links,
+                words: &mut self.words,
+                text: &mut self.text,
+            })
         }
     }
 

@@ -214,19 +214,16 @@ impl<const ADDRESSES: usize, const TEXT: usize> Storage for Inline<ADDRESSES, TE
 
 /// Storage in slices of the caller's.
 #[derive(Debug)]
-pub struct Slices<'a> {
-    /// The slices.
-    pub parts: Parts<'a>,
-}
+pub struct Slices<'a>(pub Parts<'a>);
 
 impl Storage for Slices<'_> {
     fn parts(&mut self) -> Parts<'_> {
         Parts {
-            subchannels: self.parts.subchannels,
-            endpoints: self.parts.endpoints,
-            links: self.parts.links,
-            words: self.parts.words,
-            text: self.parts.text,
+            subchannels: self.0.subchannels,
+            endpoints: self.0.endpoints,
+            links: self.0.links,
+            words: self.0.words,
+            text: self.0.text,
         }
     }
 }
