@@ -8,7 +8,7 @@ use crate::time::Duration;
 pub struct Config {
     /// Whether this side is the server.
     pub server: bool,
-    /// Receive window of a stream, octets, up to 2^31-1. Default 1 MiB (a round trip of 10 ms at 100 MB/s); a small
+    /// Receive window of a stream, octets, 1 to 2^31-1. Default 1 MiB (a round trip of 10 ms at 100 MB/s); a small
     /// device sets what it can hold.
     pub stream_window: u32,
     /// Receive window of the connection, octets, 65 535 (RFC 9113 §6.9.2 lets nobody begin with less) to 2^31-1.

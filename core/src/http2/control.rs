@@ -15,7 +15,6 @@ use crate::frame::{GoAway, Head, Ping, RstStream, Setting, Settings, WindowUpdat
 pub(super) struct Due(u16);
 
 impl Due {
-    pub(super) const NONE: Due = Due(0);
     /// The client's magic, SETTINGS, and the connection's whole window.
     pub(super) const PREFACE: Due = Due(1 << 0);
     /// Acknowledgements of SETTINGS.
@@ -86,6 +85,11 @@ const FRAME_OF_8: usize = Head::LEN + 8;
 impl Control {
     pub(super) fn new() -> Control {
         Control { due: Due::PREFACE.and(Due::WINDOW), acks: 0, pongs: Deque::new(), refused: Deque::new() }
+    }
+
+    /// The connection has failed: only the GOAWAY is due, behind the preface.
+    pub(super) fn fail(&mut self) {
+        self.due = Due(self.due.0 & Due::PREFACE.0 | Due::GOAWAY.0);
     }
 }
 

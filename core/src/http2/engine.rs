@@ -1,6 +1,6 @@
 //! The machine's parts, and what all its verbs share.
 
-use super::control::{Control, Due};
+use super::control::Control;
 use super::header_block::Block;
 use super::keepalive::Timers;
 use super::limits::{Bucket, Rate};
@@ -283,10 +283,11 @@ impl<'a> Engine<'a> {
 
     /// Ends the connection; the GOAWAY is due.
     pub(super) fn fail(&mut self, error: ConnectionError) -> ConnectionError {
-        *self.state.error.get_or_insert_with(|| {
-            self.state.control.due = if self.state.begun { Due::GOAWAY } else { Due::NONE };
-            error
-        })
+        if self.state.error.is_none() {
+            self.state.error = Some(error);
+            self.state.control.fail();
+        }
+        self.state.error.unwrap_or(error)
     }
 
     /// One side of the stream ended; when both have, the stream is over.
@@ -337,6 +338,16 @@ impl<'a> Engine<'a> {
             return Ok(());
         }
         Err(ConnectionError { code: ErrorCode::ENHANCE_YOUR_CALM, reason: "too many streams were reset" })
+    }
+
+    /// A frame on a stream that is over. A client lets all of them pass: it cancels calls that are being answered,
+    /// as many as it likes.
+    pub(super) fn late_frame(&mut self) -> Result<(), ConnectionError> {
+        if self.state.config.server {
+            self.idle_frame("frames on closed streams without end")
+        } else {
+            Ok(())
+        }
     }
 
     /// A frame that does nothing.

@@ -92,7 +92,7 @@ impl Engine<'_> {
             None if self.state.config.server => {
                 Err(error(ErrorCode::PROTOCOL_ERROR, "a new stream below one that was opened"))
             }
-            _ => self.idle_frame("HEADERS on closed streams without end"),
+            _ => self.late_frame(),
         }
     }
 
@@ -147,11 +147,9 @@ impl Engine<'_> {
     /// A part of a fragment.
     pub(super) fn fragment<'i>(&mut self, input: &mut &'i [u8]) -> Received<'i> {
         let part = take_up_to(input, self.state.input.left as usize);
-        let len = self.state.block.len.saturating_add(part.len());
-        if len > self.state.max_header_list as usize {
-            return Err(error(ErrorCode::ENHANCE_YOUR_CALM, "a header block is larger than we take"));
+        if self.collect(part) < part.len() {
+            return Err(error(ErrorCode::ENHANCE_YOUR_CALM, "a header block is far larger than we take"));
         }
-        self.collect(part);
         self.state.input.left = self.state.input.left.minus(part.len() as u32);
         if self.state.input.left > 0 { Ok(None) } else { self.fragment_ends() }
     }

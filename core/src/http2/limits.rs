@@ -29,12 +29,13 @@ pub struct Limits {
     /// "MadeYouReset" CVE-2025-8671). `None`, the default: bursts of 1 000 or 8 × the concurrent streams,
     /// whichever is more, and as many a second. Not charged to servers by a client.
     pub resets: Option<Rate>,
-    /// Frames that do nothing: empty DATA, PRIORITY, unknown types, frames on closed streams. Default: bursts of
-    /// 10 000, 1 000 a second.
+    /// Frames that do nothing: empty DATA, PRIORITY, unknown types, and at a server frames on closed streams. Default:
+    /// 10 000 at once and a second.
     pub idle_frames: Rate,
     /// SETTINGS frames. Default: bursts of 100, 10 a second.
     pub settings: Rate,
-    /// PINGs of the peer's, apart from [`Limits::ping_strikes`]. Default: bursts of 1 000, 100 a second.
+    /// PINGs of the peer's, apart from [`Limits::ping_strikes`]; those that measure bandwidth pass: each DATA frame of
+    /// the peer's and each frame of ours pays for two. Default: bursts of 1 000, 100 a second.
     pub pings: Rate,
     /// CONTINUATION frames in one header block ("CONTINUATION flood", CVE-2024-27316). Default: 16, and one for
     /// every KiB of the largest header list.
@@ -54,7 +55,7 @@ impl Limits {
     pub const fn server() -> Limits {
         Limits {
             resets: None,
-            idle_frames: Rate { burst: 10_000, per_second: 1_000 },
+            idle_frames: Rate { burst: 10_000, per_second: 10_000 },
             settings: Rate { burst: 100, per_second: 10 },
             pings: Rate { burst: 1_000, per_second: 100 },
             continuations: None,
@@ -95,6 +96,12 @@ impl Bucket {
             }
             None => false,
         }
+    }
+
+    /// Takes back `n`.
+    #[inline]
+    pub(super) fn refund(&mut self, n: u32) {
+        self.left = self.left.saturating_add(n).min(self.rate.burst);
     }
 
     /// Only looks at the clock when the bucket is empty: what came in since the last look is added then.

@@ -359,7 +359,7 @@ impl Engine<'_> {
         match self.look_up(id) {
             Lookup::Idle => Err(error(code, reason)),
             Lookup::Closed => {
-                self.idle_frame("frames on closed streams without end")?;
+                self.late_frame()?;
                 Ok(None)
             }
             Lookup::Open(slot) if self.is_resetting(slot) => Ok(None),
@@ -378,7 +378,7 @@ impl Engine<'_> {
         match self.look_up(id) {
             Lookup::Idle => Err(error(ErrorCode::PROTOCOL_ERROR, "RST_STREAM on an idle stream")),
             Lookup::Closed => {
-                self.idle_frame("frames on closed streams without end")?;
+                self.late_frame()?;
                 Ok(None)
             }
             Lookup::Open(slot) => {

@@ -211,6 +211,7 @@ impl Engine<'_> {
         end: bool,
     ) {
         self.state.timers.sends();
+        self.state.pings.refund(2);
         let max_frame = self.state.peer.max_frame();
         let Some(mut out) = self.state.outbox.writer(self.parts.outbox, needs) else { return };
         out.put(&[0; Head::LEN]);
@@ -248,6 +249,7 @@ impl Engine<'_> {
     /// Writes `n` octets of `prefix` and `bytes` as DATA frames, for which the outbox has room.
     fn write_data(&mut self, stream: u32, prefix: &[u8], bytes: &[u8], n: usize, end: bool) {
         self.state.timers.sends();
+        self.state.pings.refund(2);
         let max_frame = self.state.peer.max_frame();
         let needs = n.saturating_add(n.div_ceil(max_frame.get()).max(1).saturating_mul(Head::LEN));
         let Some(mut out) = self.state.outbox.writer(self.parts.outbox, needs) else { return };
