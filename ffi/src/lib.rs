@@ -13,3 +13,8 @@ pub use host::{
     health::ServingStatus,
     server::{Handler, Request, Response, Server, ServerBuilder, ServerHandle, ServerStream},
 };
+
+/// The Rust of the README, compiled and run by `cargo test`.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
