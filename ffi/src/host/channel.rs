@@ -91,6 +91,22 @@ impl ChannelBuilder {
         self
     }
 
+    /// How long an attempt to connect may take until the peer's SETTINGS are there (default 20 s); more when the
+    /// backoff is longer.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> ChannelBuilder {
+        self.settings.connect_timeout = timeout;
+        self
+    }
+
+    /// Without calls for this long the channel closes its connections and goes IDLE (gRFC A62; default 30 min);
+    /// `None`: never.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Option<Duration>) -> ChannelBuilder {
+        self.settings.idle_timeout = timeout;
+        self
+    }
+
     /// A resolver of the program's own in place of the target's: asked on the helper thread exactly when DNS would
     /// be asked (at the start, and when a connection is lost), so that what it returns is noticed no sooner. The
     /// 30 s that pass between two successful look-ups of DNS do not apply. The target still gives `:authority`.

@@ -1,5 +1,5 @@
 //! What the tests of the client share: a watchdog, and peers that speak HTTP/2 octet by octet.
-#![allow(dead_code)] // each test uses a part
+#![allow(dead_code, unreachable_pub)] // each test includes it and uses a part
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

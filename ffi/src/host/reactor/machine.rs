@@ -164,11 +164,17 @@ impl Machine {
         let record = self.work.calls.at(index);
         let over = record.deadline.is_some_and(|deadline| deadline <= now);
         match record.stage {
-            Stage::Queued => self.queue.remove(&mut self.work.calls, index),
-            Stage::Blocked { conn } if over => self.leave_blocked(conn, index),
-            _ => return,
+            Stage::Queued => {
+                self.queue.remove(&mut self.work.calls, index);
+                self.begin(index, now);
+            }
+            Stage::Blocked { conn } if over => {
+                self.leave_blocked(conn, index);
+                let message = b"no room on the connection before the deadline";
+                self.work.end(index, Code::DEADLINE_EXCEEDED, message);
+            }
+            _ => {}
         }
-        self.begin(index, now);
     }
 
     /// After a step of a connection that may have made something to write.

@@ -10,7 +10,7 @@
 //! loop {
 //!     while reactor.process()? > 0 {}
 //!     if let Some(done) = reactor.take(call) {
-//!         println!("{} from {:?}", done.code, done.peer);
+//!         println!("{} from {}", done.code, done.reply.peer());
 //!         break;
 //!     }
 //!     reactor.wait(None)?; // or: poll the descriptor for at most `poll_timeout`
@@ -25,7 +25,7 @@ pub(crate) mod machine;
 pub(crate) mod metadata;
 pub(crate) mod settings;
 
-use super::call::Call;
+use super::call::{Call, Reply};
 use super::channel::{ChannelBuilder, ConnectError};
 pub use calls::CallKey;
 use calls::{Kind, Stage};
@@ -93,8 +93,8 @@ pub struct Completion {
     pub message: String,
     /// The response of a unary call that is OK.
     pub response: Vec<u8>,
-    /// Who served it.
-    pub peer: Option<Arc<str>>,
+    /// Who served it, and the metadata that came.
+    pub reply: Reply,
 }
 
 impl Reactor {
@@ -188,12 +188,13 @@ impl Reactor {
         if record.stage != Stage::Ended {
             return None;
         }
+        let pick_order = record.pick_order;
         let outcome = &mut record.outcome;
         let completion = Completion {
             code: outcome.code.unwrap_or(Code::UNKNOWN),
             message: String::from_utf8_lossy(&outcome.message).into_owned(),
             response: std::mem::take(&mut outcome.response),
-            peer: outcome.peer.take(),
+            reply: Reply::take(outcome, pick_order),
         };
         self.machine.finish(call);
         Some(completion)

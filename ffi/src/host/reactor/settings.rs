@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) max_message_size: u32,
     pub(crate) initial_backoff: Duration,
     pub(crate) max_backoff: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) idle_timeout: Option<Duration>,
     pub(crate) look_up: Option<LookUp>,
     /// Service config by path, as far as it was asked for.
     methods: HashMap<Box<str>, MethodConfig>,
@@ -63,6 +65,8 @@ impl Settings {
             max_message_size: call::Config::client().max_message_size,
             initial_backoff: balancer.initial_backoff,
             max_backoff: balancer.max_backoff,
+            connect_timeout: balancer.min_connect_timeout,
+            idle_timeout: balancer.idle_timeout,
             look_up: None,
             methods: HashMap::new(),
         }
@@ -103,6 +107,8 @@ impl Settings {
         balancer::Config {
             initial_backoff: self.initial_backoff,
             max_backoff: self.max_backoff,
+            min_connect_timeout: self.connect_timeout,
+            idle_timeout: self.idle_timeout,
             seed,
             ..balancer::Config::default()
         }

@@ -1,0 +1,106 @@
+//! The blocking client allocates nothing per call once its buffers have their size. Counted on the calling thread alone,
+//! which here drives its channel itself: connection, balancer and reactor run on it.
+
+mod common;
+
+use common::Watchdog;
+use grpclb::{Call, Channel, Server};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is ending has no counter any more.
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every method hands its arguments on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are those of `System`.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+#[test]
+fn no_allocation_a_call() {
+    let _watchdog = Watchdog::new(60);
+    let servers: Vec<_> = (0..3)
+        .map(|_| {
+            Server::builder()
+                .unary("/test.Service/Echo", |request, response| {
+                    response.message.extend_from_slice(request.message);
+                    response.header("x-server", b"one");
+                    response.trailer("x-cost-bin", &[1, 2, 3]);
+                    Ok(())
+                })
+                .bind("127.0.0.1:0")
+                .expect("a port")
+                .spawn()
+        })
+        .collect();
+    let addresses: Vec<_> =
+        servers.iter().map(|server| server.local_addr().expect("an address").to_string()).collect();
+    let channel = Channel::builder(&format!("ipv4:{}", addresses.join(",")))
+        .service_config(
+            r#"{"loadBalancingConfig":[{"round_robin":{}}],
+                "methodConfig":[{"name":[{"service":"test.Service"}],"timeout":"10s"}]}"#,
+        )
+        .build()
+        .unwrap();
+    assert!(channel.wait_for_ready_endpoints(3, Duration::from_secs(5)));
+
+    let mut response = Vec::new();
+    let metadata: [(&str, &[u8]); 2] = [("x-tenant", b"blue"), ("x-trace-bin", &[0, 255])];
+    let mut calls = |n: u32, request: &[u8]| {
+        for _ in 0..n {
+            let call = Call::new("/test.Service/Echo").timeout(Duration::from_secs(5)).metadata(&metadata);
+            let reply = channel.unary(&call, request, &mut response).expect("an echo");
+            assert_eq!(response, request);
+            assert!(!reply.peer().is_empty());
+            assert!(reply.trailers().eq([(&b"x-cost-bin"[..], &[1u8, 2, 3][..])]));
+        }
+    };
+    // Warm: tables, buffers, and one of each size.
+    let large = vec![7; 100_000];
+    calls(300, b"hello");
+    calls(30, &large);
+    assert_eq!(allocations(|| calls(3_000, b"hello")), 0, "small calls");
+    assert_eq!(allocations(|| calls(300, &large)), 0, "calls that flow out in parts");
+    // It counts.
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1);
+    for server in servers {
+        server.stop();
+        server.join();
+    }
+}
