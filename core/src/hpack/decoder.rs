@@ -1,6 +1,6 @@
 //! Decoding (RFC 7541 §3, §6).
 
-use super::dynamic_table::{self, DynamicTable, Entry, MAX_SIZE};
+use super::dynamic_table::{self, DynamicTable, Entry, MAX_SIZE, OWN};
 use super::string::Raw;
 use super::{DEFAULT_TABLE_SIZE, integer, static_table};
 use crate::bytes::{Exact, copy};
@@ -86,7 +86,7 @@ impl core::error::Error for DecodeError {}
 /// The decoding side of one connection.
 #[derive(Debug)]
 pub struct Decoder {
-    table: DynamicTable<0>,
+    table: DynamicTable<OWN>,
     /// SETTINGS_HEADER_TABLE_SIZE as acknowledged.
     limit: u32,
     /// The size that an update must come down to before the next field; `u32::MAX`: none is due.
@@ -285,7 +285,7 @@ impl Decoder {
     #[inline(always)]
     fn dynamic(&self, table: &[u8], index: u32) -> Result<(usize, Entry), DecodeError> {
         let nth = to_usize(index.checked_sub(static_table::COUNT).ok_or(DecodeError::InvalidIndex)?);
-        let (entry, []) = self.table.get(table, nth).ok_or(DecodeError::InvalidIndex)?;
+        let entry = self.table.get(table, nth).ok_or(DecodeError::InvalidIndex)?;
         Ok((nth, entry))
     }
 }

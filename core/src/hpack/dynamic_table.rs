@@ -55,12 +55,12 @@ impl Entry {
     }
 }
 
-/// Octets of a slot that describe the entry; `EXTRA` more are the owner's.
-const SLOT: usize = 12;
+/// Octets of a slot that describe the entry; those behind them are the owner's.
+pub(super) const OWN: usize = 12;
 
-/// A table whose slots have room for `EXTRA` octets of their owner's: at most 20, so that a slot fits in [`OVERHEAD`].
+/// A table with slots of `SLOT` octets: [`OWN`] to [`OVERHEAD`].
 #[derive(Debug)]
-pub(super) struct DynamicTable<const EXTRA: usize> {
+pub(super) struct DynamicTable<const SLOT: usize> {
     /// Size as RFC 7541 §4.1 counts it.
     size: usize,
     /// Maximum size (RFC 7541 §4.2).
@@ -74,13 +74,9 @@ pub(super) struct DynamicTable<const EXTRA: usize> {
     evicted: usize,
 }
 
-impl<const EXTRA: usize> DynamicTable<EXTRA> {
-    const WHOLE_SLOT: usize = {
-        assert!(SLOT + EXTRA <= OVERHEAD);
-        SLOT + EXTRA
-    };
-
+impl<const SLOT: usize> DynamicTable<SLOT> {
     pub(super) const fn new(max: usize) -> Self {
+        const { assert!(OWN <= SLOT && SLOT <= OVERHEAD) }
         DynamicTable { size: 0, max, start: 0, end: 0, base: 0, live: 0, evicted: 0 }
     }
 
@@ -100,15 +96,34 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
         self.evict(storage, max);
     }
 
-    /// The entry that is `nth` (1: the newest), with its owner's octets.
+    /// The entry that is `nth` (1: the newest).
     #[inline(always)]
-    pub(super) fn get(&self, storage: &[u8], nth: usize) -> Option<(Entry, [u8; EXTRA])> {
+    pub(super) fn get(&self, storage: &[u8], nth: usize) -> Option<Entry> {
+        Some(self.entry(self.slot(storage, nth)?))
+    }
+
+    /// The slot of the entry that is `nth` (1: the newest).
+    #[inline(always)]
+    pub(super) fn slot<'t>(&self, storage: &'t [u8], nth: usize) -> Option<&'t [u8; SLOT]> {
         if nth == 0 || nth > self.live {
             return None;
         }
-        let order = self.evicted.plus(self.live).minus(nth); // 0: the slot at the very back
-        let (words, extra) = self.slot(storage, order)?;
-        Some((self.entry(words), extra))
+        self.slot_of(storage, self.evicted.plus(self.live).minus(nth))
+    }
+
+    /// What a slot says.
+    #[inline(always)]
+    pub(super) fn entry(&self, slot: &[u8; SLOT]) -> Entry {
+        let [[a, b, c, d], [e, f, g, static_name], [h, i, j, k]] = match slot.as_chunks::<4>().0 {
+            [at, name, value, ..] => [*at, *name, *value],
+            _ => [[0; 4]; 3],
+        };
+        Entry {
+            at: index(u32::from_le_bytes([a, b, c, d]).wrapping_sub(self.base)),
+            name: index(u32::from_le_bytes([e, f, g, 0])),
+            value: index(u32::from_le_bytes([h, i, j, k])),
+            static_name,
+        }
     }
 
     /// Makes room for an entry of `octets` (name and value) by evicting (RFC 7541 §4.4). False when it does not fit
@@ -127,8 +142,7 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
     #[inline(never)]
     fn evict(&mut self, storage: &[u8], goal: usize) {
         while self.size > goal {
-            let Some((words, _)) = self.slot(storage, self.evicted) else { break };
-            let entry = self.entry(words);
+            let Some(entry) = self.slot_of(storage, self.evicted).map(|slot| self.entry(slot)) else { break };
             let octets = entry.name.wrapping_add(entry.value);
             self.size = self.size.saturating_sub(octets.wrapping_add(OVERHEAD));
             self.start = self.start.wrapping_add(octets);
@@ -147,7 +161,7 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
     /// of it and ends with [`DynamicTable::commit`].
     #[inline(always)]
     pub(super) fn grow<'t>(&mut self, storage: &'t mut [u8], octets: usize) -> Option<&'t mut [u8]> {
-        if self.gap(storage) < octets.saturating_add(Self::WHOLE_SLOT) {
+        if self.gap(storage) < octets.saturating_add(SLOT) {
             self.compact(storage);
         }
         let room = storage.get_mut(self.end..)?.get_mut(..octets)?;
@@ -155,9 +169,9 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
         Some(room)
     }
 
-    /// Ends the entry that [`DynamicTable::grow`] built.
+    /// Ends the entry that [`DynamicTable::grow`] built. `extra` are the owner's octets of the slot.
     #[inline(always)]
-    pub(super) fn commit(
+    pub(super) fn commit<const EXTRA: usize>(
         &mut self,
         storage: &mut [u8],
         name: usize,
@@ -165,13 +179,14 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
         static_name: u8,
         extra: [u8; EXTRA],
     ) {
+        const { assert!(SLOT == OWN + EXTRA) }
         let octets = name.wrapping_add(value);
         let at = self.base.wrapping_add(word(self.end.wrapping_sub(octets)));
         let order = self.evicted.plus(self.live);
         let Some(slot) = self.slot_at(storage.len(), order).and_then(|at| storage.get_mut(at..)) else {
             return;
         };
-        let Some((own, rest)) = slot.split_first_chunk_mut::<SLOT>() else { return };
+        let Some((own, rest)) = slot.split_first_chunk_mut::<OWN>() else { return };
         let name = word(name) | u32::from(static_name).wrapping_shl(24);
         for (to, from) in own.as_chunks_mut::<4>().0.iter_mut().zip([at, name, word(value)]) {
             *to = from.to_le_bytes();
@@ -190,7 +205,7 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
             if self.grow(storage, entry.name).is_none() {
                 return;
             }
-            let Some((entry, _)) = self.get(storage, nth) else { return };
+            let Some(entry) = self.get(storage, nth) else { return };
             copy_within(storage, entry.at, self.end.wrapping_sub(entry.name), entry.name);
             return;
         }
@@ -217,7 +232,7 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
         self.base = self.base.wrapping_add(word(self.start));
         self.end = self.end.saturating_sub(self.start);
         self.start = 0;
-        let slots = self.live.wrapping_mul(Self::WHOLE_SLOT);
+        let slots = self.live.wrapping_mul(SLOT);
         if let (Some(from), Some(to)) = (
             self.evicted
                 .plus(self.live)
@@ -233,33 +248,19 @@ impl<const EXTRA: usize> DynamicTable<EXTRA> {
     /// Octets between the newest value and the newest slot.
     #[inline(always)]
     fn gap(&self, storage: &[u8]) -> usize {
-        let slots = self.evicted.plus(self.live).wrapping_mul(Self::WHOLE_SLOT);
+        let slots = self.evicted.plus(self.live).wrapping_mul(SLOT);
         storage.len().saturating_sub(slots).saturating_sub(self.end)
     }
 
     #[inline(always)]
     fn slot_at(&self, storage: usize, order: usize) -> Option<usize> {
-        storage.checked_sub(order.wrapping_add(1).wrapping_mul(Self::WHOLE_SLOT))
+        storage.checked_sub(order.wrapping_add(1).wrapping_mul(SLOT))
     }
 
+    /// The slot in the order of insertion, evicted ones included.
     #[inline(always)]
-    fn slot(&self, storage: &[u8], order: usize) -> Option<([u32; 3], [u8; EXTRA])> {
-        let slot = storage.get(self.slot_at(storage.len(), order)?..)?;
-        let (own, rest) = slot.split_first_chunk::<SLOT>()?;
-        let ([a, b, c], _) = own.as_chunks::<4>() else { return None };
-        let words = [u32::from_le_bytes(*a), u32::from_le_bytes(*b), u32::from_le_bytes(*c)];
-        Some((words, *rest.first_chunk::<EXTRA>()?))
-    }
-
-    #[inline(always)]
-    fn entry(&self, [at, name, value]: [u32; 3]) -> Entry {
-        let [a, b, c, static_name] = name.to_le_bytes();
-        Entry {
-            at: index(at.wrapping_sub(self.base)),
-            name: index(u32::from_le_bytes([a, b, c, 0])),
-            value: index(value),
-            static_name,
-        }
+    fn slot_of<'t>(&self, storage: &'t [u8], order: usize) -> Option<&'t [u8; SLOT]> {
+        storage.get(self.slot_at(storage.len(), order)?..)?.first_chunk()
     }
 }
 
@@ -284,8 +285,8 @@ fn rotate_left(part: &mut [u8], n: usize) {
 
 /// Inserts a copy of `name` and `value`; false when they do not fit, and then the table is empty (RFC 7541 §4.4).
 #[inline(always)]
-pub(super) fn insert<const EXTRA: usize>(
-    table: &mut DynamicTable<EXTRA>,
+pub(super) fn insert<const SLOT: usize, const EXTRA: usize>(
+    table: &mut DynamicTable<SLOT>,
     storage: &mut [u8],
     name: &[u8],
     value: &[u8],

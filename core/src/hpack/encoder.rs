@@ -1,7 +1,7 @@
 //! Encoding (RFC 7541 §6).
 
-use super::dynamic_table::{self, DynamicTable, MAX_SIZE, OVERHEAD};
-use super::hash::hash;
+use super::dynamic_table::{self, DynamicTable, MAX_SIZE, OVERHEAD, OWN};
+use super::hash::{hash, same};
 use super::{DEFAULT_TABLE_SIZE, integer, static_table, string};
 use crate::bytes::{Exact, Writer};
 
@@ -48,7 +48,7 @@ const BY_NAME: usize = 32;
 /// wrong entry, which is seen when it is compared.)
 #[derive(Debug)]
 pub struct Encoder {
-    table: DynamicTable<EXTRA>,
+    table: DynamicTable<{ OWN + EXTRA }>,
     /// Numbers of the newest entries.
     by_whole: [u16; BY_WHOLE],
     by_name: [u16; BY_NAME],
@@ -81,7 +81,8 @@ impl Links {
     }
 
     #[inline(always)]
-    fn of([a, b, c, d, e, f, g, h, i, j]: [u8; EXTRA]) -> Links {
+    fn of(slot: &[u8; OWN + EXTRA]) -> Links {
+        let [.., a, b, c, d, e, f, g, h, i, j] = *slot;
         Links {
             whole: u32::from_le_bytes([a, b, c, d]),
             name: u16::from_le_bytes([e, f]),
@@ -158,10 +159,8 @@ impl Encoder {
         let name_hash = hash(0, field.name);
         let fixed = static_table::find_name(name_hash, field.name);
         let name = Name { octets: field.name, fixed, hash: name_hash };
-        let indexing = match field.indexing {
-            Indexing::ByName => by_name(fixed, field.value),
-            asked => asked,
-        };
+        let indexing =
+            if field.indexing == Indexing::ByName { by_name(name, field.value) } else { field.indexing };
         if indexing == Indexing::Never {
             return literal(out, 0x10, 4, self.find_name(table, name), field);
         }
@@ -172,7 +171,7 @@ impl Encoder {
             }
         }
         let whole = low_half(hash(name_hash, field.value));
-        if let Some(index) = self.find_whole(table, whole, field) {
+        if let Some(index) = self.find_whole(table, name, field.value, whole) {
             return integer::encode(out, 0x80, 7, index);
         }
         let index = self.find_name(table, name);
@@ -192,20 +191,22 @@ impl Encoder {
             <= max.wrapping_sub(max / 4)
     }
 
-    /// Index of the entry that is `field`; `whole` is its hash.
+    /// Index of the entry with this name and value; `whole` is their hash.
     #[inline(always)]
-    fn find_whole(&self, table: &[u8], whole: u32, field: &Field<'_>) -> Option<u32> {
+    fn find_whole(&self, table: &[u8], name: Name<'_>, value: &[u8], whole: u32) -> Option<u32> {
         let mut last = 0;
         let mut number = self.by_whole.get(bits(whole, BY_WHOLE)).copied()?;
         while let Some(age) = self.age(number, last) {
-            let (entry, links) = self.table.get(table, usize::from(age))?;
-            let links = Links::of(links);
-            if links.whole == whole
-                && entry.name == field.name.len()
-                && entry.value_in(table) == field.value
-                && entry.name_in(table) == field.name
-            {
-                return Some(static_table::COUNT.plus(u32::from(age)));
+            let slot = self.table.slot(table, usize::from(age))?;
+            let links = Links::of(slot);
+            if links.whole == whole {
+                let entry = self.table.entry(slot);
+                if entry.static_name == name.fixed
+                    && (name.fixed != 0 || same(entry.name_in(table), name.octets))
+                    && same(entry.value_in(table), value)
+                {
+                    return Some(static_table::COUNT.plus(u32::from(age)));
+                }
             }
             last = age;
             number = links.by_whole;
@@ -226,9 +227,9 @@ impl Encoder {
         let mut last = 0;
         let mut number = self.by_name.get(bits(low_half(name.hash), BY_NAME)).copied()?;
         while let Some(age) = self.age(number, last) {
-            let (entry, links) = self.table.get(table, usize::from(age))?;
-            let links = Links::of(links);
-            if links.name == key(name.hash) && entry.name_in(table) == name.octets {
+            let slot = self.table.slot(table, usize::from(age))?;
+            let links = Links::of(slot);
+            if links.name == key(name.hash) && same(self.table.entry(slot).name_in(table), name.octets) {
                 return Some(static_table::COUNT.plus(u32::from(age)));
             }
             last = age;
@@ -260,17 +261,24 @@ impl Encoder {
     }
 }
 
-/// [`Indexing::ByName`], by the index of the name in the static table.
+/// [`Indexing::ByName`].
 #[inline(always)]
-fn by_name(static_name: u8, value: &[u8]) -> Indexing {
-    match static_name {
-        // authorization, proxy-authorization
-        23 | 49 => Indexing::Never,
-        // RFC 7541 §7.1.3: a short cookie has few possible values, so that it can be guessed.
-        32 if value.len() < 20 => Indexing::Never,
-        // :path, age, content-length, etag, if-modified-since, if-none-match, location, set-cookie
-        4 | 21 | 28 | 34 | 40 | 41 | 46 | 55 => Indexing::Without,
-        _ => Indexing::Incremental,
+fn by_name(name: Name<'_>, value: &[u8]) -> Indexing {
+    // Sets of indexes into the static table.
+    const NEVER: u64 = 1 << 23 | 1 << 49; // authorization, proxy-authorization
+    const COOKIE: u64 = 1 << 32;
+    // :path, age, content-length, etag, if-modified-since, if-none-match, location, set-cookie
+    const SELDOM: u64 = 1 << 4 | 1 << 21 | 1 << 28 | 1 << 34 | 1 << 40 | 1 << 41 | 1 << 46 | 1 << 55;
+    let name = 1_u64.wrapping_shl(name.fixed.into());
+    if name & (NEVER | COOKIE | SELDOM) == 0 {
+        Indexing::Incremental
+    } else if name & SELDOM != 0 {
+        Indexing::Without
+    } else if name & NEVER != 0 || value.len() < 20 {
+        // RFC 7541 §7.1.3: a short cookie has few possible values, so that it could be guessed.
+        Indexing::Never
+    } else {
+        Indexing::Incremental
     }
 }
 

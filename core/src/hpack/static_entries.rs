@@ -130,8 +130,9 @@ pub(super) static TABLE: [Entry; 61] = {
     table
 };
 
-/// By the index of the first entry with a name: how many follow each other with that name. Otherwise 0.
-pub(super) static SAME_NAME: [u8; 62] = {
+/// By the index of the first entry with a name: how many entries with that name there are, one after the other; but 0 where
+/// it is one, without a value.
+pub(super) static VALUES: [u8; 62] = {
     let mut counts = [0; 62];
     let mut first = 0;
     let mut i = 0;
@@ -139,7 +140,9 @@ pub(super) static SAME_NAME: [u8; 62] = {
         if !equal(ENTRIES[first].0, ENTRIES[i].0) {
             first = i;
         }
-        counts[first + 1] += 1;
+        if i != first || !ENTRIES[i].1.is_empty() {
+            counts[first + 1] += 1;
+        }
         i += 1;
     }
     counts
