@@ -208,6 +208,8 @@ fn graceful_stop_lets_calls_end() {
     let mut idle = server.client();
     assert_eq!(idle.unary("/t.T/Echo", &[], b"x").status(), Some(0));
     server.0.graceful_stop(PATIENCE);
+    client.until(|client| !client.goaways.is_empty());
+    assert!(TcpStream::connect(server.address()).is_err(), "nobody listens while it drains");
     let response = client.finish(stream);
     assert_eq!((response.status(), response.messages()), (Some(0), vec![vec![1]]));
     client.until_closed();
@@ -218,7 +220,6 @@ fn graceful_stop_lets_calls_end() {
     }
     assert_eq!(client.goaways, [(0x7fff_ffff, 0), (stream, 0)], "RFC 9113 §6.8");
     server.0.join();
-    assert!(TcpStream::connect(server.address()).is_err(), "nobody listens any more");
 }
 
 #[test]

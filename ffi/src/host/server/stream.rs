@@ -7,8 +7,8 @@ use grpclb_core::grpc::Code;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Octets of receive window that are given back together while more messages wait: a note to the driving thread for
-/// each small message would cost more than the message.
+/// Octets of receive window that are given back together: a note to the driving thread for each small message would
+/// cost more than the message. Less than that is kept back, which is little beside a stream's window (1 MiB).
 const RELEASE_AT_ONCE: usize = 4096;
 
 /// A streaming call at the server, blocking, on a thread of its own.
@@ -46,9 +46,6 @@ impl ServerStream {
             }
             if state.half_closed {
                 return Ok(false);
-            }
-            if state.release > 0 {
-                self.work.note();
             }
             state = self.work.wait(state);
         }
