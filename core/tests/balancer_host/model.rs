@@ -245,6 +245,11 @@ pub(crate) fn run(seed: u64, steps: Vec<Step>) {
     model.channel.connect(model.now);
     for _ in 0..300 {
         while model.act() {}
+        if model.channel.state() == Connectivity::Ready
+            && model.open.values().all(|(open, _)| *open == Open::Ready)
+        {
+            break;
+        }
         for id in model.open.keys().copied().collect::<Vec<_>>() {
             model.channel.handle_subchannel(model.now, id, SubchannelEvent::Ready);
             model.open.get_mut(&id).unwrap().0 = Open::Ready;
