@@ -69,8 +69,8 @@ impl Validator {
                 names::TRANSFER_ENCODING => self.wrong("transfer-encoding in HTTP/2"),
                 _ => {}
             }
-        } else if name.first() == Some(&b':') {
-            self.pseudo(name, value);
+        } else if static_name != 0 || name.first() == Some(&b':') {
+            self.pseudo(name, value, static_name);
         } else {
             self.regular = true;
             self.regular_name(name, value);
@@ -110,18 +110,19 @@ impl Validator {
     }
 
     /// RFC 9113 §8.3.
-    fn pseudo(&mut self, name: &[u8], value: &[u8]) {
+    fn pseudo(&mut self, name: &[u8], value: &[u8], static_name: u8) {
         if self.regular {
             return self.wrong("a pseudo-header field after regular ones");
         }
-        let (bit, of) = match name {
-            b":method" => (METHOD, Expected::Request),
-            b":scheme" => (SCHEME, Expected::Request),
-            b":path" => (PATH, Expected::Request),
-            b":authority" => (AUTHORITY, Expected::Request),
-            b":status" => (STATUS, Expected::Response),
+        let bit = match (static_name, name) {
+            (1, _) | (0, b":authority") => AUTHORITY,
+            (2 | 3, _) | (0, b":method") => METHOD,
+            (4 | 5, _) | (0, b":path") => PATH,
+            (6 | 7, _) | (0, b":scheme") => SCHEME,
+            (8.., _) | (_, b":status") => STATUS,
             _ => return self.wrong("an unknown pseudo-header field"),
         };
+        let of = if bit == STATUS { Expected::Response } else { Expected::Request };
         if of != self.kind {
             return self.wrong("a pseudo-header field that has no place here");
         }

@@ -85,7 +85,7 @@ fn a_few_octets_that_stand_for_very_many() {
     let mut server = server_ready();
     let value = "x".repeat(240);
     let long: Vec<u8> =
-        [&[0x40, 1, b'a', 127, 0xf9, 0x15][..], value.repeat(13)[..2_936].as_bytes()].concat();
+        [&[0x40, 1, b'a', 127, 0xf9, 0x15][..], &value.repeat(13).as_bytes()[..2_936]].concat();
     let fields = [block(&GET), long, vec![0xbe; 5_000]].concat();
     let wire = frame(Kind::HEADERS, flags::END_HEADERS | flags::END_STREAM, 1, &fields);
     assert_eq!(feed(&mut server, &wire, usize::MAX).unwrap_err().code, CALM);
