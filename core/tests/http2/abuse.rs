@@ -105,6 +105,14 @@ fn frames_that_do_nothing() {
         feed(&mut server, &headers(1, &POST, false), usize::MAX).unwrap();
         assert_eq!(how_often(&mut server, true, 1_000, |_| wire.clone()), Some(100), "{wire:?}");
     }
+    // On a stream that we have reset: what carries something was sent in good faith.
+    for (wire, calm) in [(data(1, b"", false), Some(100)), (data(1, b"x", false), None)] {
+        let mut server = limited(limits);
+        feed(&mut server, &headers(1, &POST, false), usize::MAX).unwrap();
+        server.reset(grpclb_core::http2::StreamKey { id: 1, slot: 0 }, ErrorCode::CANCEL);
+        take(&mut server);
+        assert_eq!(how_often(&mut server, true, 1_000, |_| wire.clone()), calm);
+    }
     // Small DATA that carries something is honest.
     let mut server = limited(limits);
     feed(&mut server, &headers(1, &POST, false), usize::MAX).unwrap();

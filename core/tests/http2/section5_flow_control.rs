@@ -117,6 +117,29 @@ fn a_reset_in_the_middle_of_a_frame_drops_its_rest() {
 }
 
 #[test]
+fn a_reset_before_the_pad_length_came_gives_the_whole_frame_back() {
+    let mut server = windows(1 << 20, 65_535);
+    let padded = frame(Kind::DATA, flags::PADDED, 1, &[&[5][..], &[7; 15_000]].concat());
+    for stream in [1, 3, 5] {
+        let slot = (stream / 2) as u16 % 2;
+        let mut wire = padded.clone();
+        wire[8] = stream;
+        if stream > 1 {
+            feed(&mut server, &headers(stream.into(), &POST, false), usize::MAX).unwrap();
+        }
+        feed(&mut server, &wire[..9], usize::MAX).unwrap();
+        for slot in [slot, 0, 1] {
+            server.reset(StreamKey { id: stream.into(), slot }, ErrorCode::CANCEL);
+        }
+        let early = frames(&take(&mut server));
+        assert_eq!(early[0].0.kind, Kind::RST_STREAM);
+        assert_eq!(feed(&mut server, &wire[9..], 1_000).unwrap(), []);
+        let updates = frames(&take(&mut server)).len();
+        assert_eq!(updates, usize::from(stream == 5), "45 003 octets are more than half of the window");
+    }
+}
+
+#[test]
 fn window_updates_of_nothing_and_of_too_much() {
     assert_eq!(connection_error(server_ready(), &window_update(0, 0)), ErrorCode::PROTOCOL_ERROR);
     assert_eq!(resets(&mut windows(9, 65_535), &window_update(1, 0)), [(1, ErrorCode::PROTOCOL_ERROR)]);

@@ -49,6 +49,10 @@ fn idle_streams_take_headers_and_priority_alone() {
         assert_eq!(connection_error(server_ready(), &wire), ErrorCode::PROTOCOL_ERROR, "{wire:?}");
         assert_eq!(connection_error(client_ready(), &wire), ErrorCode::PROTOCOL_ERROR, "{wire:?}");
     }
+    // What would be a stream's error ends the connection: an idle stream cannot be reset.
+    let itself = frame(Kind::PRIORITY, 0, 9, &[0, 0, 0, 9, 16]);
+    assert_eq!(connection_error(server_ready(), &itself), ErrorCode::PROTOCOL_ERROR);
+    assert_eq!(connection_error(server_ready(), &window_update(9, 0)), ErrorCode::PROTOCOL_ERROR);
     let mut server = server_ready();
     assert_eq!(feed(&mut server, &frame(Kind::PRIORITY, 0, 9, &[0, 0, 0, 1, 16]), 1).unwrap(), []);
     assert_eq!(take(&mut server), []);
@@ -161,6 +165,23 @@ fn section_5_1_2_streams_above_the_limit_are_refused() {
     take(&mut server);
     let told = feed(&mut server, &headers(11, &GET, true), usize::MAX).unwrap();
     assert!(matches!(told[..], [Told::Headers { stream: 11, .. }]), "room again: {told:?}");
+}
+
+#[test]
+fn section_5_1_2_refused_streams_need_not_be_neighbours() {
+    let config = Config { max_concurrent_streams: 0, ..Config::server() };
+    let mut server = server_with(Memory::default(), &config);
+    let bad = [GET[0], GET[1]];
+    let wire = [
+        headers(1, &GET, true),
+        headers(5, &GET, true),
+        headers(7, &GET, true),
+        headers(9, &bad, true),
+        headers(11, &GET, true),
+    ];
+    let (refused, wrong) = (ErrorCode::REFUSED_STREAM, ErrorCode::PROTOCOL_ERROR);
+    let expected = [(1, refused), (5, refused), (7, refused), (9, wrong), (11, refused)];
+    assert_eq!(resets(&mut server, &wire.concat()), expected);
 }
 
 #[test]
