@@ -1,36 +1,29 @@
 //! The six acts, in the order in which people meet them.
 
+use crate::added;
 use crate::backend::{Backend, EXTRA, TRIO};
 use crate::load::Load;
 use crate::paint::{Tone, span};
 use crate::report::Row;
 use crate::story::{
-    Story, Told, addresses, connect, finish, greetings, policy, row, start, start_one, target, weights, whole,
+    Story, Told, addresses, connect, greetings, policy, start, start_one, target, weights, whole,
 };
+use crate::tally::Tally;
 use grpclb::Channel;
 use std::io::Write;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Callers that keep all seven places of the three backends busy, twice over.
 const CALLERS: usize = 14;
 
-/// So few that no backend is swamped, where the act is not about capacity.
-const FEW: usize = 4;
-
-/// How often a channel looks at the file of a `file:///` target.
-const FILE_LOOKS: Duration = Duration::from_secs(1);
-
 /// How long the acts wait for what must happen.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Tells everything.
 pub(crate) fn tell<W: Write>(story: &mut Story<W>) -> Told<()> {
     story.report.names = TRIO.iter().chain([&EXTRA]).map(|kind| kind.name).collect();
     policies(story)?;
-    added(story)?;
+    added::tell(story)?;
     retired(story)?;
     killed(story)
 }
@@ -73,108 +66,13 @@ fn policy_act<W: Write>(
     let load = Load::start(&channel, &greetings(CALLERS));
     let mut stage = story.stage(backends);
     stage.play(&[("", &load)], time, || false);
-    let counted = finish(load);
+    let counted = load.stop();
     stage.settle(&[whole("", &counted)]);
-    let row = row(title, backends, counted);
+    let row = Row::new(title, addresses(backends), counted);
     story.report.check_shares(&row, expected);
     story.report.check_none_lost(&row);
     story.report.rows.push(row);
     Ok(())
-}
-
-/// Act 4: two clients, one that reads a file and one that asks as DNS is asked.
-fn added<W: Write>(story: &mut Story<W>) -> Told<()> {
-    let pace = story.pace;
-    // Young enough to be watched, old enough that the file's client is measured undisturbed before.
-    let age = pace.prelude + FILE_LOOKS + pace.aftermath + Duration::from_millis(400);
-    let mut backends = start(&TRIO, Some(age))?;
-    story.open(
-        "A backend is added: who notices, and when?",
-        "One client reads its backends from a file (file:///...) and looks at it every second. The other asks as DNS \
-         is asked: again only when it loses a connection. While all connections are well it never learns of the \
-         new backend; so let backends retire connections by age (here after a few seconds, in practice minutes).",
-    );
-    let file = List::create(&addresses(&backends))?;
-    let names = Arc::new(Names::default());
-    names.set(&addresses(&backends))?;
-    let by_file = connect(Channel::builder(&file.target()).service_config(&policy("round_robin")), 3)?;
-    let ask = {
-        let names = names.clone();
-        move || Ok(names.get())
-    };
-    let builder = Channel::builder("dns:///backends.demo:50051").resolver(ask);
-    let by_name = connect(builder.service_config(&policy("round_robin")), 3)?;
-
-    let (file_load, name_load) =
-        (Load::start(&by_file, &greetings(FEW)), Load::start(&by_name, &greetings(FEW)));
-    let (file_says, name_says) =
-        ("by file: looked at every second", "as by DNS: asked when a connection is lost");
-    let mut stage = story.stage(&backends);
-    stage.play(&[(file_says, &file_load), (name_says, &name_load)], pace.prelude, || false);
-
-    let newcomer = start_one(EXTRA, None, Some(age))?;
-    let address = newcomer.address.clone();
-    stage.who.push((&newcomer).into());
-    backends.push(newcomer);
-    let start = Instant::now();
-    names.set(&addresses(&backends))?;
-    file.write(&addresses(&backends))?;
-    stage.note(Tone::Strong, format!("a fourth backend starts: {:?}", EXTRA.name));
-
-    let clients = [(file_says, &file_load), (name_says, &name_load)];
-    let reached = |load: &Load| load.tally().served.get(&address).map(|served| served.first - start);
-    stage.play(&clients, PATIENCE, || reached(&file_load).is_some());
-    let file_noticed = reached(&file_load);
-    stage.note(Tone::Good, noticed("by file", file_noticed));
-    // Callers that start afresh: whole rounds of four from the first call.
-    let before = finish(file_load);
-    let file_load = Load::start(&by_file, &greetings(FEW));
-    let clients = [(file_says, &file_load), (name_says, &name_load)];
-    stage.play(&clients, pace.aftermath.mul_f64(0.6), || false);
-    let counted = finish(file_load);
-
-    let file_load = Load::start(&by_file, &greetings(FEW));
-    let clients = [(file_says, &file_load), (name_says, &name_load)];
-    stage.play(&clients, PATIENCE, || reached(&name_load).is_some());
-    let name_noticed = reached(&name_load);
-    stage.note(Tone::Good, format!("{}, when a connection was retired", noticed("as by DNS", name_noticed)));
-    let name_before = finish(name_load);
-    let name_load = Load::start(&by_name, &greetings(FEW));
-    let clients = [(file_says, &file_load), (name_says, &name_load)];
-    stage.play(&clients, pace.aftermath.mul_f64(0.6), || false);
-    let (after, name_after) = (finish(file_load), finish(name_load));
-    stage.settle(&[whole(file_says, &counted), whole(name_says, &name_after)]);
-
-    let mut row = row("one added", &backends, counted);
-    for (tally, _) in [before, after, name_before, name_after] {
-        row.calls.0 += tally.calls;
-        row.calls.1 += tally.failed;
-    }
-    story.report.check_shares(&row, &[0.25; 4]);
-    story.report.check_none_lost(&row);
-    let seen = |noticed: Option<Duration>| noticed.map_or_else(|| "never".into(), span);
-    let soon = file_noticed.is_some_and(|noticed| noticed <= Duration::from_secs(2));
-    story.report.check("one added: called within 2 s by file", soon, seen(file_noticed));
-    let in_time = name_noticed.is_some_and(|noticed| noticed <= age + Duration::from_secs(2));
-    let what = format!("one added: called as by DNS when a connection is retired, at about {}", span(age));
-    story.report.check(what, in_time, seen(name_noticed));
-    story.report.remarks.push((
-        "one added",
-        format!(
-            "by file the first call came after {}, as by DNS after {}, when a connection was retired",
-            seen(file_noticed),
-            seen(name_noticed)
-        ),
-    ));
-    story.report.rows.push(row);
-    Ok(())
-}
-
-fn noticed(who: &str, after: Option<Duration>) -> String {
-    match after {
-        Some(after) => format!("{who}: first call after {}", span(after)),
-        None => format!("{who}: no call within {}", span(PATIENCE)),
-    }
 }
 
 /// Act 5: connections have an end of their own, and no call notices.
@@ -194,16 +92,22 @@ fn retired<W: Write>(story: &mut Story<W>) -> Told<()> {
     let load = Load::start(&channel, &greetings(CALLERS));
     let mut stage = story.stage(&backends);
     stage.play(&[("", &load)], pace.ages, || false);
-    let counted = finish(load);
-    let accepted: u64 = backends.iter().map(|backend| backend.server.connections_accepted()).sum();
-    let replaced = accepted.saturating_sub(TRIO.len() as u64);
+    let counted = load.stop();
+    // Each backend accepted one connection more than it retired.
+    let retired: Vec<u64> =
+        backends.iter().map(|backend| backend.server.connections_accepted().saturating_sub(1)).collect();
+    let replaced: u64 = retired.iter().sum();
     stage.note(Tone::Good, format!("{replaced} connections retired and replaced"));
     stage.settle(&[whole("", &counted)]);
-    let row = row("retirement", &backends, counted);
+    let row = Row::new("retirement", addresses(&backends), counted);
     story.report.check_none_lost(&row);
-    let what = "retirement: each backend's connection is replaced, more than once in all";
-    story.report.check(what, replaced > 3, format!("{replaced} were"));
-    let remark = format!("{replaced} connections retired and replaced, {} calls failed", row.calls.1);
+    let every = retired.iter().all(|&retired| retired > 0);
+    story.report.check(
+        "retirement: each backend retires connections",
+        every,
+        format!("{retired:?} were retired"),
+    );
+    let remark = format!("{replaced} connections retired and replaced, {} calls failed", row.whole.failed);
     story.report.remarks.push(("retirement", remark));
     story.report.rows.push(row);
     Ok(())
@@ -250,10 +154,10 @@ fn killed<W: Write>(story: &mut Story<W>) -> Told<()> {
     let after = if returned { format!("after {}", span(took)) } else { "never".into() };
     stage.note(Tone::Good, format!("it gets calls again {after}"));
     stage.play(&[("", &load)], pace.aftermath.mul_f64(0.6), || false);
-    let counted = finish(load);
+    let counted = load.stop();
     stage.settle(&[whole("", &counted)]);
 
-    let row = row("one killed", &backends, counted);
+    let row = Row::new("one killed", addresses(&backends), counted);
     judge_kill(story, &row, lost, recovery);
     let soon = returned && took <= Duration::from_secs(3);
     story.report.check("one killed: it gets calls again within 3 s of its return", soon, after.clone());
@@ -263,64 +167,12 @@ fn killed<W: Write>(story: &mut Story<W>) -> Told<()> {
 }
 
 fn judge_kill<W>(story: &mut Story<W>, row: &Row, lost: u64, recovery: Duration) {
-    let Row { calls: (calls, failed), tally, .. } = row;
+    let Tally { calls, failed, first_failure, .. } = &row.whole;
     let in_hand = *failed <= CALLERS as u64 && *failed == lost;
-    let first = tally.first_failure.as_deref().unwrap_or("none");
+    let first = first_failure.as_deref().unwrap_or("none");
     let seen = format!("{failed} of {calls} calls failed, {lost} of them at the kill; the first: {first}");
     let what = format!("one killed: only calls fail that it had in hand, at most {CALLERS}");
     story.report.check(what, *calls > 0 && in_hand, seen);
     let soon = recovery <= Duration::from_secs(1);
     story.report.check("one killed: within 1 s no more calls fail", soon, span(recovery));
-}
-
-/// The file of a `file:///` target, removed at the end.
-#[derive(Debug)]
-struct List {
-    path: PathBuf,
-}
-
-impl List {
-    fn create(addresses: &[String]) -> Told<List> {
-        let list =
-            List { path: std::env::temp_dir().join(format!("grpclb-demo-{}.txt", std::process::id())) };
-        list.write(addresses).map(|()| list)
-    }
-
-    fn target(&self) -> String {
-        format!("file://{}", self.path.display())
-    }
-
-    /// As deployment tools do: written beside it and renamed over it, so that nobody reads half a list.
-    fn write(&self, addresses: &[String]) -> Told<()> {
-        let draft: &Path = &self.path.with_extension("new");
-        std::fs::write(draft, addresses.join("\n") + "\n")
-            .and_then(|()| std::fs::rename(draft, &self.path))
-            .map_err(|error| format!("cannot write {}: {error}", self.path.display()))
-    }
-}
-
-impl Drop for List {
-    fn drop(&mut self) {
-        // Nothing to be done about a temporary file that cannot be removed.
-        std::fs::remove_file(&self.path).ok();
-    }
-}
-
-/// A name server of one name.
-#[derive(Debug, Default)]
-struct Names {
-    addresses: Mutex<Vec<SocketAddr>>,
-}
-
-impl Names {
-    fn set(&self, addresses: &[String]) -> Told<()> {
-        let parsed: Result<Vec<SocketAddr>, _> = addresses.iter().map(|address| address.parse()).collect();
-        let parsed = parsed.map_err(|error| format!("{addresses:?}: {error}"))?;
-        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = parsed;
-        Ok(())
-    }
-
-    fn get(&self) -> Vec<SocketAddr> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }

@@ -70,6 +70,11 @@ impl Load {
 
     /// No new calls; the tally when the running ones have ended, and how long it all took.
     pub(crate) fn stop(mut self) -> (Tally, Duration) {
+        self.halt()
+    }
+
+    /// The same for callers that others will replace.
+    pub(crate) fn halt(&mut self) -> (Tally, Duration) {
         self.end();
         (self.tally(), self.elapsed())
     }

@@ -9,6 +9,7 @@ mod args;
 mod proto;
 
 mod acts;
+mod added;
 mod backend;
 mod load;
 mod own;

@@ -15,8 +15,8 @@ pub(crate) struct Row {
     pub(crate) time: Duration,
     /// The addresses in the order of the table's columns; `None` where there was no such backend.
     pub(crate) backends: Vec<Option<String>>,
-    /// Calls of the whole act, and those of them that failed.
-    pub(crate) calls: (u64, u64),
+    /// Of the whole act: no less than `tally`.
+    pub(crate) whole: Tally,
 }
 
 /// Something that had to hold.
@@ -62,8 +62,8 @@ impl Report {
 
     /// Checks that no call of the act was lost.
     pub(crate) fn check_none_lost(&mut self, row: &Row) {
-        let (calls, failed) = row.calls;
-        let first = row.tally.first_failure.clone().unwrap_or_default();
+        let Tally { calls, failed, .. } = row.whole;
+        let first = row.whole.first_failure.clone().unwrap_or_default();
         let seen = format!("{failed} of {calls} calls failed; the first: {first}");
         self.check(format!("{}: no call is lost", row.title), calls > 0 && failed == 0, seen);
     }
@@ -76,7 +76,7 @@ impl Report {
         let mut table = Table::new(&head);
         for row in &self.rows {
             let plain = |text: String| (Tone::Plain, text);
-            let (calls, failed) = row.calls;
+            let Tally { calls, failed, .. } = row.whole;
             let lost = if failed == 0 { Tone::Good } else { Tone::Bad };
             let mut cells = vec![plain(row.title.into()), plain(thousands(calls)), (lost, thousands(failed))];
             let shares = row.shares();
@@ -130,6 +130,12 @@ impl Report {
 }
 
 impl Row {
+    /// The row of an act that counted this at these backends.
+    pub(crate) fn new(title: &'static str, backends: Vec<String>, (tally, time): (Tally, Duration)) -> Row {
+        let (backends, whole) = (backends.into_iter().map(Some).collect(), tally.clone());
+        Row { title, tally, time, backends, whole }
+    }
+
     fn shares(&self) -> Vec<Option<f64>> {
         self.backends
             .iter()
@@ -153,14 +159,10 @@ mod tests {
         for _ in 0..failed {
             tally.count(Instant::now(), Duration::ZERO, None, Some("UNAVAILABLE: gone".into()));
         }
-        let calls = (tally.calls, tally.failed);
-        Row {
-            title,
-            tally,
-            time: Duration::from_secs(1),
-            backends: vec![Some("a".into()), Some("b".into()), None],
-            calls,
-        }
+        let backends = vec!["a".into(), "b".into()];
+        let mut row = Row::new(title, backends, (tally, Duration::from_secs(2)));
+        row.backends.push(None);
+        row
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The frame of the story: what an act is made of. The acts themselves are in `acts`.
 
 use crate::backend::{Backend, Kind};
-use crate::load::{Job, Load};
+use crate::load::Job;
 use crate::paint::{Line, Tone, line, wrap};
 use crate::proto::helloworld::{HelloRequest, SAY_HELLO};
-use crate::report::{Report, Row};
+use crate::report::Report;
 use crate::screen::Screen;
 use crate::stage::{Stage, View, Who};
 use crate::tally::Tally;
@@ -149,15 +149,4 @@ pub(crate) fn greetings(callers: usize) -> Job {
 /// The last frame of a client: all that it did.
 pub(crate) fn whole(heading: &str, (tally, time): &(Tally, Duration)) -> View {
     View { heading: heading.into(), tally: tally.clone(), time: *time, failed: tally.failed }
-}
-
-/// A row of the table for all that a client did.
-pub(crate) fn row(title: &'static str, backends: &[Backend], (tally, time): (Tally, Duration)) -> Row {
-    let calls = (tally.calls, tally.failed);
-    Row { title, tally, time, backends: addresses(backends).into_iter().map(Some).collect(), calls }
-}
-
-/// Stops the callers and counts when their last calls have ended.
-pub(crate) fn finish(load: Load) -> (Tally, Duration) {
-    load.stop()
 }

@@ -61,6 +61,21 @@ impl Tally {
         }
     }
 
+    /// Adds what another client counted, or the same one at another time.
+    pub(crate) fn add(&mut self, other: &Tally) {
+        for (peer, served) in &other.served {
+            let sum = self.served.entry(peer.clone()).or_insert(Served { calls: 0, ..*served });
+            sum.calls += served.calls;
+            sum.first = sum.first.min(served.first);
+            sum.last = sum.last.max(served.last);
+        }
+        self.calls += other.calls;
+        self.failed += other.failed;
+        self.last_failure = self.last_failure.max(other.last_failure);
+        self.first_failure = self.first_failure.take().or_else(|| other.first_failure.clone());
+        self.times.add_all(&other.times);
+    }
+
     /// Calls that `peer` served.
     pub(crate) fn of(&self, peer: &str) -> u64 {
         self.served.get(peer).map_or(0, |served| served.calls)
@@ -123,6 +138,13 @@ impl Times {
         self.total += 1;
     }
 
+    fn add_all(&mut self, other: &Times) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
+    }
+
     fn take_away(&mut self, earlier: &Times) {
         for (count, was) in self.counts.iter_mut().zip(&earlier.counts) {
             *count -= was;
@@ -182,6 +204,19 @@ mod tests {
         assert_eq!((tally.calls, tally.failed, tally.of("a"), tally.of("c")), (5, 1, 3, 0));
         assert_eq!((tally.share("a"), tally.share("b"), tally.share("c")), (0.75, 0.25, 0.0));
         assert_eq!(tally.first_failure.as_deref(), Some("UNAVAILABLE: gone"));
+    }
+
+    #[test]
+    fn a_sum_keeps_all() {
+        let (mut one, mut other, now) = (Tally::default(), Tally::default(), Instant::now());
+        one.count(now, Duration::from_secs(1), Some("a"), None);
+        other.count(now, Duration::from_millis(1), Some("a"), None);
+        other.count(now, Duration::ZERO, Some("b"), Some("x".into()));
+        one.add(&other);
+        assert_eq!((one.calls, one.failed, one.of("a"), one.of("b")), (3, 1, 2, 1));
+        assert_eq!((one.last_failure, one.first_failure.as_deref()), (Some(now), Some("x")));
+        assert!(one.times.quantile(0.5).unwrap() < Duration::from_millis(2));
+        assert!(one.times.quantile(1.0).unwrap() >= Duration::from_secs(1));
     }
 
     #[test]
