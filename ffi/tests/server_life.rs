@@ -283,6 +283,7 @@ fn connections_retire_by_age() {
     client.message(stream, &[255], true);
     client.until(|client| !client.goaways.is_empty());
     let retired = started.elapsed();
+    assert_eq!(client.goaway_debug, b"max_age", "gRFC A9");
     assert!(retired >= age.mul_f64(0.89), "{retired:?} is earlier than 300 ms less 10 %");
     client.until_closed();
     let closed = started.elapsed();

@@ -133,9 +133,9 @@ impl Engine<'_> {
             if self.state.timers.age_at <= now {
                 let grace = self.state.config.max_connection_age_grace;
                 self.state.timers.grace_at = grace.map_or(Instant::NEVER, |grace| now.after(grace));
-                self.shutdown(now);
+                self.retire(now, "max_age");
             } else if self.state.idle_at() <= now {
-                self.shutdown(now);
+                self.retire(now, "max_idle");
             }
         }
         Ok(())

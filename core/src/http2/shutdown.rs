@@ -26,6 +26,8 @@ pub(super) struct GoingAway {
     stage: Stage,
     /// The last stream that this side takes; holds at the last stage.
     last: u32,
+    /// Why this side goes, as debug data.
+    why: &'static str,
     /// The last stream that the peer takes.
     peer_last: Option<u32>,
     peer_code: u32,
@@ -63,10 +65,16 @@ impl Engine<'_> {
     /// Graceful: GOAWAY(2^31-1) and a PING, then after its answer GOAWAY(real last id) (RFC 9113 §6.8). A client
     /// sends one GOAWAY. [`State::is_closed`](super::State::is_closed) once the streams are done.
     pub fn shutdown(&mut self, now: Instant) {
+        self.retire(now, "");
+    }
+
+    /// The same, and why (gRFC A9 names `max_age` and `max_idle`).
+    pub(super) fn retire(&mut self, now: Instant, why: &'static str) {
         self.state.timers.now = now;
         if self.state.away.has_begun() || self.state.error.is_some() {
             return;
         }
+        self.state.away.why = why;
         if !self.state.config.server {
             return self.last_word();
         }
@@ -93,8 +101,8 @@ impl Engine<'_> {
     pub(super) fn goaway(&self) -> (u32, ErrorCode, &'static str) {
         match (self.state.error, self.state.away.stage) {
             (Some(error), _) => (self.state.streams.last_peer, error.code, error.reason),
-            (None, Stage::Final) => (self.state.away.last, ErrorCode::NO_ERROR, ""),
-            (None, _) => (MAX_STREAM_ID, ErrorCode::NO_ERROR, ""),
+            (None, Stage::Final) => (self.state.away.last, ErrorCode::NO_ERROR, self.state.away.why),
+            (None, _) => (MAX_STREAM_ID, ErrorCode::NO_ERROR, self.state.away.why),
         }
     }
 

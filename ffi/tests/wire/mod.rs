@@ -129,6 +129,8 @@ pub(crate) struct Client<S> {
     pub(crate) responses: HashMap<u32, Response>,
     /// Every GOAWAY so far: last stream id and code.
     pub(crate) goaways: Vec<(u32, u32)>,
+    /// The last one's debug data.
+    pub(crate) goaway_debug: Vec<u8>,
     /// Whether PINGs are answered; the second step of a graceful GOAWAY waits for that.
     pub(crate) answers_pings: bool,
     /// Octets of window that the server gave, by stream, its SETTINGS apart.
@@ -161,6 +163,7 @@ impl<S: Read + Write> Client<S> {
             next: 1,
             responses: HashMap::new(),
             goaways: Vec::new(),
+            goaway_debug: Vec::new(),
             answers_pings: true,
             window_updates: HashMap::new(),
             initial_window: 65_535,
@@ -263,7 +266,10 @@ impl<S: Read + Write> Client<S> {
             PING if frame.flags & ACK == 0 && self.answers_pings => {
                 let _ = self.socket.write_all(&Frame::new(PING, ACK, 0, &frame.payload).bytes());
             }
-            GOAWAY => self.goaways.push((frame.number(0), frame.number(4))),
+            GOAWAY => {
+                self.goaways.push((frame.number(0), frame.number(4)));
+                self.goaway_debug = frame.payload[8..].to_vec();
+            }
             WINDOW_UPDATE => {
                 *self.window_updates.entry(frame.stream).or_default() += u64::from(frame.number(0));
             }
