@@ -246,7 +246,11 @@ impl Tally {
 
     fn table(&self, took: Duration, concurrency: usize) -> String {
         let seconds = took.as_secs_f64();
-        let mut text = format!("{} calls, {concurrency} at a time, in {seconds:.2} s", self.calls);
+        let mut text = format!(
+            "{} {}, {concurrency} at a time, in {seconds:.2} s",
+            self.calls,
+            if self.calls == 1 { "call" } else { "calls" }
+        );
         if seconds > 0.0 {
             let _ = write!(text, " ({:.0} a second)", self.calls as f64 / seconds);
         }

@@ -129,6 +129,62 @@ fn connections_that_are_cut_anywhere_leave_nothing_behind() {
 }
 
 #[test]
+fn silence_ends_by_the_handshake_timeout() {
+    let timeout = Duration::from_millis(200);
+    let server = Running::new(builder().handshake_timeout(timeout));
+    let mut speaks = server.client();
+    assert_eq!(speaks.unary("/t.T/Echo", &[], b"x").status(), Some(0));
+    for bytes in [&b""[..], &PREFACE[..10], PREFACE] {
+        let started = Instant::now();
+        let mut socket = connect(&server);
+        socket.write_all(bytes).expect("writes");
+        read_to_end(socket);
+        let closed = started.elapsed();
+        assert!(closed >= timeout && closed < timeout * 20, "{bytes:?}: {closed:?}");
+    }
+    assert_eq!(speaks.unary("/t.T/Echo", &[], b"y").status(), Some(0), "who has spoken may be silent");
+}
+
+/// Frames of every type with random flags, streams and payloads: each ends in a clean close or goes on, and the
+/// server serves the others meanwhile.
+#[test]
+fn random_frames() {
+    let server = Running::new(builder());
+    let mut honest = server.client();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    for connection in 0..300_u32 {
+        let mut bytes = PREFACE.to_vec();
+        bytes.extend(Frame::new(SETTINGS, 0, 0, b"").bytes());
+        for _ in 0..next(40) {
+            let kind = if next(8) == 0 { next(256) } else { next(11) } as u8;
+            let stream = [0, 1, 3, 5, 2, 7][next(6) as usize];
+            let payload: Vec<u8> = if kind == HEADERS && next(2) == 0 {
+                wire::request_block(["/t.T/Echo", "/t.T/Delay", "/x"][next(3) as usize], &[])
+            } else if kind == DATA && next(2) == 0 {
+                prefixed(&[1])
+            } else {
+                (0..next(40)).map(|_| next(256) as u8).collect()
+            };
+            let flags = if next(2) == 0 { END_HEADERS } else { next(256) as u8 };
+            bytes.extend(Frame::new(kind, flags, stream, &payload).bytes());
+        }
+        let mut socket = connect(&server);
+        // The server may close before it has read all.
+        let _ = socket.write_all(&bytes);
+        let _ = socket.shutdown(Shutdown::Write);
+        read_to_end(socket);
+        let message = connection.to_be_bytes();
+        assert_eq!(honest.unary("/t.T/Echo", &[], &message).messages(), [message]);
+    }
+}
+
+#[test]
 fn connections_above_the_limit_are_closed() {
     let server = Running::new(builder().max_connections(2));
     let mut first = server.client();
@@ -319,6 +375,14 @@ fn health_check_and_watch() {
     assert_eq!(response.status(), Some(14), "a watch does not hold up the end");
     client.until_closed();
     server.0.join();
+}
+
+#[test]
+fn a_server_that_never_served_has_ended_too() {
+    let server = builder().bind("127.0.0.1:0").expect("binds");
+    let handle = server.handle();
+    drop(server);
+    handle.join();
 }
 
 #[cfg(unix)]

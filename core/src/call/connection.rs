@@ -94,6 +94,9 @@ impl<S: Storage> Connection<S> {
 
     /// Sends (a part of) one message: the first call's length is the message's, later calls pass exactly the rest.
     /// Returns the octets taken; `Ok(0)` only for an empty message. `end` counts when all is taken.
+    ///
+    /// The length prefix is not cut, and goes out with at least one octet of the message: a peer that keeps its windows
+    /// under 12 octets gets no messages.
     pub fn send_message(&mut self, call: CallId, bytes: &[u8], end: End) -> Result<usize, SendError> {
         self.machine().send_message(call, bytes, end)
     }

@@ -74,7 +74,8 @@ fn weather() -> impl Strategy<Value = Weather> {
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
-    let window = || prop_oneof![Just(65_535u32), 6u32..100, 100u32..70_000, Just(1 << 20)];
+    // Under 12 octets no length prefix goes through.
+    let window = || prop_oneof![Just(65_535u32), 12u32..100, 100u32..70_000, Just(1 << 20)];
     (sizes(), sizes(), weather(), window(), window(), window()).prop_map(
         |(client_sizes, server_sizes, weather, stream, connection, client_stream)| {
             let (mut client, mut server) = (Config::client(), Config::server());

@@ -50,6 +50,8 @@ pub struct Call {
     /// To be said when all is sent.
     finish: Option<Finish>,
     pub finished: bool,
+    /// For applications that answer once.
+    pub answered: bool,
 }
 
 /// How this side of a call is to end.

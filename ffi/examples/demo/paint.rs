@@ -107,13 +107,14 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// `0.4 ms`, `7.9 ms`, `48 ms`, `1.2 s`.
+/// `0.4 ms`, `7.9 ms`, `48 ms`, `1.2 s`, `30 s`.
 pub(crate) fn span(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1e3;
     match ms {
         _ if ms < 9.95 => format!("{ms:.1} ms"),
         _ if ms < 999.5 => format!("{ms:.0} ms"),
-        _ => format!("{:.1} s", ms / 1e3),
+        _ if ms < 9_950.0 => format!("{:.1} s", ms / 1e3),
+        _ => format!("{:.0} s", ms / 1e3),
     }
 }
 
@@ -208,7 +209,7 @@ mod tests {
     fn numbers_read_easily() {
         assert_eq!([0, 12, 999, 1_000, 1_234_567].map(thousands), ["0", "12", "999", "1 000", "1 234 567"]);
         let spans = [0, 420, 7_940, 9_960, 48_400, 999_600, 12_340_000].map(Duration::from_micros).map(span);
-        assert_eq!(spans, ["0.0 ms", "0.4 ms", "7.9 ms", "10 ms", "48 ms", "1.0 s", "12.3 s"]);
+        assert_eq!(spans, ["0.0 ms", "0.4 ms", "7.9 ms", "10 ms", "48 ms", "1.0 s", "12 s"]);
         assert_eq!(percent(1.0 / 7.0), "14.3 %");
     }
 

@@ -145,6 +145,13 @@ impl ServerBuilder {
         self
     }
 
+    /// How long a client may take to send its preface and SETTINGS (default 20 s); then its connection is closed.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.handshake = timeout;
+        self
+    }
+
     /// Worker threads at once (default 256, at least 1), and calls that may wait for one (default 1 024). A call
     /// above both ends with RESOURCE_EXHAUSTED. Threads start as they are needed and end when they have been idle
     /// for ten seconds.
@@ -189,22 +196,34 @@ impl ServerBuilder {
         };
         let accepted = Arc::new(AtomicU64::new(0));
         let driver = Driver::new(poll, listener, self.limits, context, Arc::clone(&accepted))?;
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             address,
             notes,
             accepted,
             health: self.health,
             ended: Mutex::new(false),
             end: Condvar::new(),
-        };
-        Ok(Server { driver, handle: ServerHandle { shared: Arc::new(shared) } })
+        });
+        Ok(Server { driver, _end: End(Arc::clone(&shared)), handle: ServerHandle { shared } })
     }
 }
 
 /// A server that listens. Dropped, it stops listening.
 pub struct Server {
+    // Dropped in this order: sockets are closed before anybody hears of the end.
     driver: Driver,
+    _end: End,
     handle: ServerHandle,
+}
+
+/// Says that the server has ended, however that came: it was stopped, never served, or the driving thread panicked.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.end.notify_all();
+    }
 }
 
 impl fmt::Debug for Server {
@@ -216,8 +235,12 @@ impl fmt::Debug for Server {
 impl Server {
     /// Begins a server.
     pub fn builder() -> ServerBuilder {
-        let limits =
-            Limits { config: Config::server(), sizes: Sizes::default(), max_connections: usize::MAX };
+        let limits = Limits {
+            config: Config::server(),
+            sizes: Sizes::default(),
+            max_connections: usize::MAX,
+            handshake: Duration::from_secs(20),
+        };
         ServerBuilder {
             methods: Methods::default(),
             health: None,
@@ -242,19 +265,7 @@ impl Server {
     /// # Errors
     /// The system's poll failed; what fails for a single connection ends that one only.
     pub fn serve(mut self) -> io::Result<()> {
-        /// Says that the server has ended, even if the driving thread panics.
-        struct End(Arc<Shared>);
-        impl Drop for End {
-            fn drop(&mut self) {
-                *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
-                self.0.end.notify_all();
-            }
-        }
-        let end = End(Arc::clone(&self.handle.shared));
-        let result = self.driver.run();
-        drop(self); // sockets are closed before anybody hears of the end
-        drop(end);
-        result
+        self.driver.run()
     }
 
     /// Serves on a thread of its own.

@@ -30,15 +30,14 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// How long to wait when the system has no descriptor or memory for another connection, unless one ends before.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a client may take to say that it speaks HTTP/2.
-const HANDSHAKE: Duration = Duration::from_secs(20);
-
 /// Limits and settings of the connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) config: Config,
     pub(crate) sizes: Sizes,
     pub(crate) max_connections: usize,
+    /// How long a client may take to say that it speaks HTTP/2.
+    pub(crate) handshake: Duration,
 }
 
 /// The server's loop and what it owns.
@@ -286,7 +285,7 @@ impl Driver {
             carrier,
             calls: Calls::new(Place { index, generation: self.generation }),
             armed: Instant::NEVER,
-            handshake: now.after(HANDSHAKE),
+            handshake: now.after(self.limits.handshake),
             queued: false,
             more: false,
         });
