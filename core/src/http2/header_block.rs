@@ -23,6 +23,9 @@ pub(super) struct Block {
     continuations: u32,
     /// A stream error that HEADERS itself showed; the block is decoded all the same.
     depends_on_itself: bool,
+    /// What was decoded before all of the block was there, in the counting of RFC 9113 §6.5.2: the arena could not hold
+    /// it, so the list is too large and its fields are of no interest.
+    ahead: Option<u64>,
 }
 
 impl Block {
@@ -36,6 +39,14 @@ impl Block {
     #[inline]
     pub(super) fn waits(&self, arena_used: usize) -> bool {
         self.len != arena_used
+    }
+
+    /// A few octets of a block can stand for very many: a limit for the work of decoding a list that is too large.
+    fn check_size(&self, size: u64, max: u32) -> Result<(), ConnectionError> {
+        if size <= u64::from(max).saturating_mul(4).max(65_536) {
+            return Ok(());
+        }
+        Err(error(ErrorCode::ENHANCE_YOUR_CALM, "a header list is far larger than we take"))
     }
 }
 
@@ -146,12 +157,53 @@ impl Engine<'_> {
 
     /// A part of a fragment.
     pub(super) fn fragment<'i>(&mut self, input: &mut &'i [u8]) -> Received<'i> {
-        let part = take_up_to(input, self.state.input.left as usize);
-        if self.collect(part) < part.len() {
-            return Err(error(ErrorCode::ENHANCE_YOUR_CALM, "a header block is far larger than we take"));
-        }
+        let mut part = take_up_to(input, self.state.input.left as usize);
         self.state.input.left = self.state.input.left.minus(part.len() as u32);
+        loop {
+            let n = self.collect(part);
+            part = part.get(n..).unwrap_or_default();
+            if part.is_empty() {
+                break;
+            }
+            self.decode_ahead()?;
+        }
         if self.state.input.left > 0 { Ok(None) } else { self.fragment_ends() }
+    }
+
+    /// A block that the arena cannot hold is decoded as far as it goes, and forgotten.
+    #[cold]
+    fn decode_ahead(&mut self) -> Result<(), ConnectionError> {
+        let Some(whole) = self.parts.arena.get(..self.state.block.len) else { return Ok(()) };
+        if self.state.block.ahead.is_none() {
+            self.state.decoder.begin();
+        }
+        let mut size = self.state.block.ahead.unwrap_or(0);
+        let mut rest = whole;
+        loop {
+            // A field that is not there whole has changed nothing.
+            let before = rest;
+            match self.state.decoder.step(self.parts.decoder_table, &mut rest, &mut []) {
+                Ok(hpack::Step::TooLarge { size: octets }) => {
+                    size = size.saturating_add(octets as u64).saturating_add(32);
+                }
+                Ok(hpack::Step::Field(_)) => size = size.saturating_add(32),
+                Ok(hpack::Step::End) => break,
+                Err(hpack::DecodeError::Truncated) => {
+                    rest = before;
+                    break;
+                }
+                Err(wrong) => return Err(error(ErrorCode::COMPRESSION_ERROR, wrong.reason())),
+            }
+            self.state.block.check_size(size, self.state.max_header_list)?;
+        }
+        let taken = whole.len().saturating_sub(rest.len());
+        if taken == 0 {
+            return Err(error(ErrorCode::ENHANCE_YOUR_CALM, "a header field is larger than the arena"));
+        }
+        let left = whole.len().minus(taken);
+        bytes::copy_within(self.parts.arena, taken, 0, left);
+        (self.state.block.len, self.state.block.ahead) = (left, Some(size));
+        Ok(())
     }
 
     /// Collects at the front of the arena, which nothing else uses then; returns how much fitted.
@@ -193,8 +245,11 @@ impl Engine<'_> {
         self.state.block.open = false;
         let (front, out) = self.parts.arena.split_at_mut_checked(used).unwrap_or_default();
         let mut block = in_place.unwrap_or(front);
-        let (mut at, mut size, mut too_large) = (0_usize, 0_u64, false);
-        self.state.decoder.begin();
+        let (mut at, mut size) = (0_usize, self.state.block.ahead.unwrap_or(0));
+        let mut too_large = self.state.block.ahead.is_some();
+        if !too_large {
+            self.state.decoder.begin();
+        }
         loop {
             // The lengths come before the field; they are known once it is decoded.
             let room = out.get_mut(at.saturating_add(4)..).unwrap_or_default();
@@ -221,10 +276,7 @@ impl Engine<'_> {
                     }
                 }
             }
-            // A few octets of a block can stand for very many: a limit for the work, too.
-            if size > max.saturating_mul(4).max(65_536) {
-                return Err(error(ErrorCode::ENHANCE_YOUR_CALM, "a header list is far larger than we take"));
-            }
+            self.state.block.check_size(size, self.state.max_header_list)?;
         }
         self.state.arena_used = used.plus(at);
         let malformed = validator.verdict(too_large).is_some();

@@ -82,7 +82,7 @@ pub enum Token<'i> {
         fields: Span,
         /// The peer's side of the stream ends here.
         end: bool,
-        /// The list was larger than we take: `fields` has its beginning. A server answers 431.
+        /// The list was larger than we take: `fields` has its beginning, or nothing. A server answers 431.
         too_large: bool,
     },
     /// Bytes of a DATA frame, padding apart. They count against the windows until [`Engine::release`]. When this

@@ -170,17 +170,58 @@ fn section_10_5_1_header_lists_that_are_too_large() {
 }
 
 #[test]
-fn a_list_larger_than_the_arena_is_too_large_however_it_is_split() {
-    let long = "v".repeat(240);
-    let mut fields = GET.to_vec();
-    fields.extend([("name", &long[..]); 12]);
-    let all = block(&fields);
-    let mut wire = frame(Kind::HEADERS, flags::END_STREAM, 1, &all[..1_000]);
-    wire.extend(frame(Kind::CONTINUATION, 0, 1, &all[1_000..2_000]));
-    wire.extend(frame(Kind::CONTINUATION, flags::END_HEADERS, 1, &all[2_000..]));
-    for step in [1, 100, usize::MAX] {
-        let mut server = server_with(Memory::new(4, 4_096, 4_096, 8_192), &Config::server());
-        let told = feed(&mut server, &wire, step).unwrap();
-        assert!(matches!(&told[..], [Told::Headers { too_large: true, .. }]), "{told:?}");
+fn a_block_larger_than_the_arena_is_too_large_however_it_is_split() {
+    // 12 KiB of fields that the dynamic table takes up, at a server with 4 KiB of everything.
+    let value = "v".repeat(120);
+    let fields: Vec<u8> = (0..100)
+        .flat_map(|i| [&[0x40, 3, b'x', b'0' + i / 10, b'0' + i % 10, 120][..], value.as_bytes()].concat())
+        .collect();
+    let all = [block(&GET), fields].concat();
+    for size in [1_000, 3_000, 16_384] {
+        let mut wire = frame(Kind::HEADERS, flags::END_STREAM, 1, &[]);
+        let parts: Vec<_> = all.chunks(size).collect();
+        for (i, part) in parts.iter().enumerate() {
+            let flags = if i + 1 == parts.len() { flags::END_HEADERS } else { 0 };
+            wire.extend(frame(Kind::CONTINUATION, flags, 1, part));
+        }
+        for step in [1, 100, usize::MAX] {
+            let mut server = server_with(Memory::new(4, 4_096, 4_096, 8_192), &Config::server());
+            let told = feed(&mut server, &wire, step).unwrap();
+            assert!(
+                matches!(&told[..], [Told::Headers { stream: 1, too_large: true, end: true, .. }]),
+                "{told:?}"
+            );
+            // The dynamic table has followed: its newest entry is the last field.
+            let next = [block(&GET), vec![0xbe]].concat();
+            let wire = frame(Kind::HEADERS, flags::END_HEADERS | flags::END_STREAM, 3, &next);
+            let told = feed(&mut server, &wire, step).unwrap();
+            let [Told::Headers { stream: 3, too_large: false, fields, .. }] = &told[..] else {
+                panic!("{told:?}")
+            };
+            assert_eq!(fields[4], ("x99".to_owned(), value.clone()));
+        }
     }
+}
+
+#[test]
+fn a_response_that_is_too_large_is_the_response_all_the_same() {
+    let value = "v".repeat(200);
+    let fields: Vec<_> = OK.iter().copied().chain([("name", &value[..]); 30]).collect();
+    let all = block(&fields);
+    let wire = [
+        frame(Kind::HEADERS, 0, 1, &all[..100]),
+        frame(Kind::CONTINUATION, flags::END_HEADERS, 1, &all[100..]),
+        headers(1, &[("grpc-status", "0")], true),
+    ];
+    let mut client = client_with(Memory::new(4, 4_096, 2_048, 8_192), &Config::client(), &[]);
+    opened(&mut client, true);
+    let told = feed(&mut client, &wire.concat(), 50).unwrap();
+    assert!(
+        matches!(&told[0], Told::Headers { kind: HeadersKind::Response, too_large: true, .. }),
+        "{told:?}"
+    );
+    assert!(
+        matches!(&told[1], Told::Headers { kind: HeadersKind::Trailers, too_large: false, .. }),
+        "{told:?}"
+    );
 }
