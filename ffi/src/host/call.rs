@@ -234,17 +234,22 @@ impl Stream {
         )?
     }
 
-    /// Waits for the initial metadata and gives a value of it, as [`Reply::header`].
+    /// Waits for the initial metadata and gives a value of it, as [`Reply::header`]. `Err`: the call failed before any came.
     pub fn header(&mut self, name: &str) -> Result<Option<Vec<u8>>, Status> {
         let key = self.key;
         self.wait(
-            |big| big.machine.work.calls.at(key.index).has_header,
             |big| {
                 let record = big.machine.work.calls.at(key.index);
-                let value = values(record.outcome.metadata.header(), name);
+                record.has_header || record.stage == Stage::Ended
+            },
+            |big| {
+                let record = big.machine.work.calls.at(key.index);
+                if record.has_header {
+                    return Ok(values(record.outcome.metadata.header(), name));
+                }
                 match Self::ended(big, key) {
-                    Some(status) if value.is_none() && status.code != Code::OK => Err(status),
-                    _ => Ok(value),
+                    Some(status) if status.code != Code::OK => Err(status),
+                    _ => Ok(None),
                 }
             },
         )?

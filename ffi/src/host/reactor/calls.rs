@@ -126,7 +126,7 @@ pub(crate) struct Record {
     pub(crate) half_closed: bool,
     pub(crate) inbox: Inbox,
     pub(crate) outcome: Outcome,
-    /// Initial metadata arrived, or will not any more.
+    /// Initial metadata arrived.
     pub(crate) has_header: bool,
     /// It is among those to tell the caller of.
     pub(crate) noted: bool,

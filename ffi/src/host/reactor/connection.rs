@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 /// Messages that may wait in one call. Empty ones cost no receive window, so something else must bound them.
-const MAX_WAITING_MESSAGES: usize = 1 << 20;
+const MAX_WAITING_MESSAGES: usize = 1 << 18;
 
 /// What a message may claim to be long before its octets arrive.
 const MAX_RESERVE: usize = 256 * 1024;
@@ -102,7 +102,6 @@ impl Work {
         self.timers.set(key::of_call(index), None);
         let record = self.calls.at(index);
         record.stage = Stage::Ended;
-        record.has_header = true;
         record.sending = false;
         record.outcome.code = Some(code);
         record.outcome.message.clear();

@@ -95,6 +95,11 @@ impl Machine {
         if !self.ready.is_empty() { Some(Instant::from_nanos(0)) } else { self.work.timers.first() }
     }
 
+    /// Whether there is something to write or to tell, before any wait.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.dirty.is_empty() || !self.work.news.is_empty()
+    }
+
     /// Notes what the poll said.
     pub(crate) fn ready(&mut self, events: &Events) {
         for event in events {

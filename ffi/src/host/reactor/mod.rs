@@ -104,8 +104,12 @@ impl Reactor {
         Ok(Reactor { machine, lead, news: std::collections::VecDeque::new() })
     }
 
-    /// How long the descriptor may be waited for; `None`: for ever.
+    /// How long the descriptor may be waited for; `None`: for ever. Zero after commands, which [`Reactor::process`]
+    /// writes: an event loop that asks before it waits sends what it started in one turn in one go.
     pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.machine.has_work() {
+            return Some(Duration::ZERO);
+        }
         until(Machine::now(), self.machine.poll_timeout())
     }
 
@@ -122,7 +126,7 @@ impl Reactor {
         // What commands made has to go out before anyone waits for its answer.
         self.machine.flush(now);
         let due = until(now, self.machine.poll_timeout());
-        let limit = if self.machine.work.news.is_empty() { limit } else { Some(Duration::ZERO) };
+        let limit = if self.machine.has_work() { Some(Duration::ZERO) } else { limit };
         let limit = [limit, due].into_iter().flatten().min();
         match self.lead.wait(limit) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
