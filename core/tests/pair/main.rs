@@ -1,11 +1,16 @@
 //! Client and server joined by a simulated link on a virtual clock: whatever happens, every call ends with exactly one
 //! status, and it is its last event. (The checks that hold always stand in `side.rs`.)
 
+#![allow(unreachable_pub)] // one program, whose modules are all private
+
 mod heap;
 mod link;
 #[allow(clippy::module_inception)]
 mod pair;
 mod properties;
+mod raw;
+mod raw_client;
+mod raw_server;
 mod side;
 
 use grpclb_core::call::{CallHead, Fate, StartCallError};
