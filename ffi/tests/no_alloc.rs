@@ -1,5 +1,6 @@
 //! The blocking client allocates nothing per call once its buffers have their size. Counted on the calling thread alone,
-//! which here drives its channel itself: connection, balancer and reactor run on it.
+//! which here drives its channel itself: connection, balancer and reactor run on it. Nor does the server's driving
+//! thread, counted there.
 
 mod common;
 
@@ -103,4 +104,85 @@ fn no_allocation_a_call() {
         server.stop();
         server.join();
     }
+}
+
+#[test]
+fn no_allocation_a_call_at_the_server() {
+    let _watchdog = Watchdog::new(60);
+    let over = |code| (code, "over".to_owned());
+    let server = Server::builder()
+        // Runs on the driving thread, so it reads that thread's counter.
+        .unary("/test.Service/Count", |_, response| {
+            response.message.extend_from_slice(&ALLOCATIONS.with(Cell::get).to_be_bytes());
+            Ok(())
+        })
+        .unary("/test.Service/Echo", |request, response| {
+            response.message.extend_from_slice(request.message);
+            Ok(())
+        })
+        .unary("/test.Service/Metadata", |request, response| {
+            response.message.extend_from_slice(request.message);
+            response.header("x-server", b"one");
+            response.trailer("x-cost-bin", &[1, 2, 3]);
+            Ok(())
+        })
+        .unary_blocking("/test.Service/Blocking", |request, response| {
+            response.message.extend_from_slice(request.message);
+            Ok(())
+        })
+        .streaming("/test.Service/Stream", move |stream| {
+            let mut message = Vec::new();
+            while stream.recv(&mut message).map_err(over)? {
+                stream.send(&message).map_err(over)?;
+            }
+            Ok(())
+        })
+        .bind("127.0.0.1:0")
+        .expect("a port")
+        .spawn();
+    let target = format!("ipv4:{}", server.local_addr().expect("an address"));
+    let channel = Channel::builder(&target).build().expect("a channel");
+    let mut response = Vec::new();
+    let mut unary = |path: &str, message: &[u8]| {
+        let call = Call::new(path).timeout(Duration::from_secs(20)).metadata(&[("x-tenant", b"blue")]);
+        channel.unary(&call, message, &mut response).expect("OK");
+    };
+    for (path, allowed) in [
+        ("/test.Service/Echo", 0),
+        ("/test.Service/Metadata", 0),
+        // A worker may still hold the last call's record when the next one begins: a new one, now and then.
+        ("/test.Service/Blocking", 100),
+        ("/test.Service/Stream", 100),
+    ] {
+        let mut calls = |n| {
+            for _ in 0..n {
+                if path.ends_with("Stream") {
+                    let call = Call::new(path).timeout(Duration::from_secs(20));
+                    let mut stream = channel.stream(&call).expect("begins");
+                    let mut message = Vec::new();
+                    for _ in 0..3 {
+                        stream.send(b"hello").expect("sends");
+                        assert!(stream.recv(&mut message).expect("a message"));
+                    }
+                    stream.half_close().expect("half-closes");
+                    assert!(!stream.recv(&mut message).expect("the end"));
+                } else {
+                    unary(path, b"hello");
+                }
+            }
+        };
+        calls(50);
+        let read = |channel: &Channel| {
+            let mut response = Vec::new();
+            channel.unary(&Call::new("/test.Service/Count"), b"", &mut response).expect("OK");
+            u64::from_be_bytes(response.try_into().expect("eight octets"))
+        };
+        let before = read(&channel);
+        calls(1000);
+        let used = read(&channel) - before;
+        assert!(used <= allowed, "{path}: {used} allocations in 1000 calls");
+        println!("{path}: {used} allocations in 1000 calls");
+    }
+    server.stop();
+    server.join();
 }

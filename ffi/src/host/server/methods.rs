@@ -53,7 +53,7 @@ impl Methods {
     }
 
     /// Runs a call on this worker thread, to its end.
-    pub(crate) fn run(&self, work: &Arc<Work>) {
+    pub(crate) fn run(&self, work: Arc<Work>) {
         if work.lock().over.is_some() {
             return;
         }
@@ -65,7 +65,7 @@ impl Methods {
                     message: &work.request,
                     metadata: &work.metadata,
                     deadline: work.deadline,
-                    work: Some(work),
+                    work: Some(&work),
                 };
                 let mut response =
                     Response { message: &mut message, headers: &mut headers, trailers: &mut trailers };
@@ -79,7 +79,7 @@ impl Methods {
                 state.outgoing.finish(result);
             }
             Method::Streaming(handler) => {
-                let mut stream = ServerStream::new(work);
+                let mut stream = ServerStream::new(&work);
                 let result = guard(|| handler(&mut stream));
                 let mut state = work.lock();
                 state.outgoing.trailers = stream.into_trailers();
@@ -87,7 +87,7 @@ impl Methods {
             }
             Method::Watch => {}
         }
-        work.note();
+        Work::note_last(work);
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Runs one call.
-type Run = dyn Fn(&Arc<Work>) + Send + Sync;
+type Run = dyn Fn(Arc<Work>) + Send + Sync;
 
 /// The pool. Clones share it.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ impl Pool {
     pub(crate) fn new(
         max_threads: usize,
         max_waiting: usize,
-        run: impl Fn(&Arc<Work>) + Send + Sync + 'static,
+        run: impl Fn(Arc<Work>) + Send + Sync + 'static,
     ) -> Pool {
         Pool::with_idle_time(max_threads, max_waiting, IDLE, run)
     }
@@ -49,7 +49,7 @@ impl Pool {
         max_threads: usize,
         max_waiting: usize,
         idle_time: Duration,
-        run: impl Fn(&Arc<Work>) + Send + Sync + 'static,
+        run: impl Fn(Arc<Work>) + Send + Sync + 'static,
     ) -> Pool {
         let (queue, work) = (Mutex::default(), Condvar::new());
         let shared = Shared { queue, work, max_threads, max_waiting, idle_time, run: Box::new(run) };
@@ -103,8 +103,7 @@ impl Shared {
         while !queue.closed {
             if let Some(work) = queue.waiting.pop_front() {
                 drop(queue);
-                (self.run)(&work);
-                drop(work);
+                (self.run)(work);
                 queue = self.lock();
                 continue;
             }

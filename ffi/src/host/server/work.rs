@@ -117,6 +117,15 @@ impl Work {
         }
     }
 
+    /// For the worker: the same, when it is done with the call. The driving thread gets the worker's own share, so
+    /// that it is the last to hold the call and can use it again.
+    pub(crate) fn note_last(work: Arc<Work>) {
+        if !work.noted.swap(true, Ordering::SeqCst) {
+            let notes = Arc::clone(&work.notes);
+            notes.push(Note::Work(work));
+        }
+    }
+
     /// For the worker: waits for a change.
     pub(crate) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
