@@ -75,6 +75,13 @@ class Running(unittest.TestCase):
         self.assertIn("left out: one: missing: x", out)
         self.assertEqual(self.drive(*parts, ci=True)[0], 1)
 
+    def test_a_script_that_misses_something_is_skipped_and_no_other_exit_is(self):
+        missing = "echo missing: y >&2; exit "
+        code, out = self.drive(driver.Part("one", "skipped", ["sh", "-c", missing + "3"]))
+        self.assertEqual((code, out.splitlines()[-1]), (0, "0 passed, 0 failed, 1 skipped"))
+        code, out = self.drive(driver.Part("one", "failed", ["sh", "-c", missing + "1"]))
+        self.assertEqual((code, out.splitlines()[-1]), (1, "0 passed, 1 failed, 0 skipped"))
+
     def test_a_hang_is_killed_with_all_it_started(self):
         began = time.monotonic()
         code, out = self.drive(driver.Part("one", "hangs", ["sh", "-c", "sleep 60 & sleep 60"], minutes=0.02))
