@@ -3,7 +3,7 @@
 //!
 //! | part | default | at least | why |
 //! |---|---|---|---|
-//! | streams | 128 | 1 | calls at once; about 150 octets each, announced by a server as SETTINGS_MAX_CONCURRENT_STREAMS |
+//! | streams | 128 | 1 | calls at once; 112 octets each (and a connection 1 664 beside its storage), announced by a server as SETTINGS_MAX_CONCURRENT_STREAMS |
 //! | decoder table | 4 096 | 0 | what RFC 7541 lets a peer assume until it has seen our SETTINGS; less is announced, and taken once the peer has |
 //! | encoder table | 4 096 | 0 | never more than the peer's SETTINGS_HEADER_TABLE_SIZE, by default 4 096, is used |
 //! | arena | 16 384 | 1 024 | a header block that came in pieces and the fields that it decodes to: twice the largest header list |
