@@ -229,6 +229,44 @@ fn an_interrupted_call_hands_over() {
     stop(servers);
 }
 
+/// A leader whose hook panics takes the lead with it to nobody.
+#[test]
+fn a_panic_in_the_hook_is_the_callers_own() {
+    let _watchdog = Watchdog::new(30);
+    let (servers, target) = backends(1);
+    let armed = Arc::new(AtomicBool::new(true));
+    let seen = armed.clone();
+    let channel = Channel::builder(&target)
+        .interrupt(move || {
+            let first = thread::current().name() == Some("unlucky");
+            assert!(!(first && seen.swap(false, Ordering::SeqCst)), "the hook's own fault");
+            false
+        })
+        .build()
+        .unwrap();
+    thread::scope(|scope| {
+        let unlucky = thread::Builder::new()
+            .name("unlucky".into())
+            .spawn_scoped(scope, || {
+                let _ = channel.unary(&Call::new(SLOW), b"", &mut Vec::new());
+            })
+            .unwrap();
+        let others: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    channel.unary(&Call::new(SLOW), b"", &mut Vec::new()).expect("the others go on");
+                })
+            })
+            .collect();
+        assert!(unlucky.join().is_err(), "the hook panicked");
+        for other in others {
+            other.join().expect("no panic");
+        }
+    });
+    assert!(!armed.load(Ordering::SeqCst));
+    stop(servers);
+}
+
 /// A backend that is restarted while nobody calls: the next call succeeds.
 #[test]
 fn restarted_in_a_pause() {

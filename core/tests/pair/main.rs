@@ -3,7 +3,6 @@
 
 #![allow(unreachable_pub)] // one program, whose modules are all private
 
-mod batch;
 mod heap;
 mod link;
 #[allow(clippy::module_inception)]

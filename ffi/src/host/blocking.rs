@@ -11,6 +11,8 @@
 //! * a follower sleeps until its own deadline at most, and then looks after the time itself; for any other moment
 //!   that is nearer than what the leader waits for, the leader is woken.
 
+mod sleepers;
+
 use super::call::Call;
 use super::reactor::calls::{Kind, Outcome, Stage};
 use super::reactor::machine::Machine;
@@ -18,9 +20,10 @@ use super::reactor::{CallKey, Lead, until};
 use grpclb_core::grpc::Code;
 use grpclb_core::time::{Duration, Instant};
 use mio::Waker;
+use sleepers::{NOBODY, Sleepers, Slot, SlotState, ring};
 use std::cell::Cell;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// After so long without anyone driving, sockets are looked at before a call is picked: a connection that the peer
 /// closed meanwhile would lose it. Calls that follow one another without a pause do not pay for that.
@@ -70,36 +73,6 @@ pub(crate) struct Big {
     closed: bool,
 }
 
-/// Where a thread sleeps.
-#[derive(Debug, Default)]
-struct Slot {
-    inner: Mutex<SlotInner>,
-    bell: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct SlotInner {
-    state: SlotState,
-    /// It sleeps: the bell has to ring.
-    asleep: bool,
-    /// When done: what the call left, and its number.
-    outcome: Outcome,
-    pick_order: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum SlotState {
-    /// Nothing happened.
-    #[default]
-    Wait,
-    /// The lead is there for the taking.
-    Lead,
-    /// Look again.
-    Again,
-    /// The call is done, and its outcome is in the slot.
-    Done,
-}
-
 /// What each thread has, and uses again for each call.
 #[derive(Debug, Default)]
 struct Own {
@@ -123,6 +96,25 @@ pub(crate) enum Waited {
     TimedOut,
     /// The interrupt hook said so.
     Interrupted,
+}
+
+/// The lead in the hands of a thread. Should it panic (its interrupt hook, say), the others find the lead again.
+struct Held<'s> {
+    shared: &'s Shared,
+    lead: Option<Lead>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(lead) = self.lead.take() {
+            let mut ringing = Vec::new();
+            let mut big = self.shared.lock();
+            big.lead = Some(lead);
+            big.nominate(&mut ringing);
+            drop(big);
+            ring(&mut ringing);
+        }
+    }
 }
 
 /// What a thread waits for.
@@ -183,7 +175,7 @@ impl Shared {
             let mut big = self.lock();
             let asleep = big.catch_up(now);
             let key = big.machine.start(now, Kind::Unary, call, request, asleep);
-            let waited = self.drive(big, own, Purpose::Unary(key), None, |big| big.is_ended(key));
+            let waited = self.drive(big, own, now, Purpose::Unary(key), None, |big| big.is_ended(key));
             match waited {
                 (Waited::InSlot, guard) => {
                     drop(guard);
@@ -249,7 +241,7 @@ impl Shared {
             let mut big = self.lock();
             big.catch_up(now);
             let end = limit.map(|limit| now.after(limit));
-            let (waited, guard) = self.drive(big, own, purpose, end, holds);
+            let (waited, guard) = self.drive(big, own, now, purpose, end, holds);
             let mut big = guard.unwrap_or_else(|| self.lock());
             let result = then(&mut big, waited);
             self.let_go(big, own);
@@ -271,7 +263,8 @@ impl Shared {
     pub(crate) fn drive_in_background(&self) {
         self.with_own(|own| {
             let big = self.lock();
-            let (_, guard) = self.drive(big, own, Purpose::Background, None, |big| big.closed);
+            let now = Machine::now();
+            let (_, guard) = self.drive(big, own, now, Purpose::Background, None, |big| big.closed);
             drop(guard);
         });
     }
@@ -291,13 +284,13 @@ impl Shared {
         &'s self,
         mut big: MutexGuard<'s, Big>,
         own: &mut Own,
+        mut now: Instant,
         purpose: Purpose,
         end: Option<Instant>,
         mut holds: impl FnMut(&mut Big) -> bool,
     ) -> (Waited, Option<MutexGuard<'s, Big>>) {
         loop {
             // What commands made goes out before anyone waits for an answer.
-            let now = Machine::now();
             big.machine.flush(now);
             big.deliver(&mut own.ring);
             if holds(&mut big) {
@@ -307,38 +300,43 @@ impl Shared {
                 return (Waited::TimedOut, Some(self.pass_on(big, own)));
             }
             if let Some(lead) = big.lead.take() {
-                let (waited, guard) = self.lead(big, lead, own, end, &mut holds);
+                let held = Held { shared: self, lead: Some(lead) };
+                let (waited, guard) = self.lead(held, big, own, now, purpose, end, &mut holds);
                 return (waited, Some(guard));
             }
             match self.follow(big, own, purpose, end, now) {
-                Ok(guard) => big = guard,
+                Ok((guard, later)) => (big, now) = (guard, later),
                 Err(waited) => return (waited, None),
             }
         }
     }
 
-    /// Leads until the condition holds.
+    /// Leads until the condition holds. (`held` stands first, so that a panic drops `big` before it.)
+    #[allow(clippy::too_many_arguments)] // all of a wait's state, which `drive` holds together
     fn lead<'s>(
         &'s self,
+        mut held: Held<'s>,
         mut big: MutexGuard<'s, Big>,
-        mut lead: Lead,
         own: &mut Own,
+        mut now: Instant,
+        purpose: Purpose,
         end: Option<Instant>,
         holds: &mut impl FnMut(&mut Big) -> bool,
     ) -> (Waited, MutexGuard<'s, Big>) {
-        let mut now = Machine::now();
+        let interrupt = self.interrupt_of(purpose);
         let waited = loop {
+            let Some(lead) = &mut held.lead else { break Waited::Interrupted };
             let mut due = big.machine.poll_timeout();
             due = [due, end].into_iter().flatten().min();
             let mut limit = until(now, due);
-            if self.interrupt.is_some() {
+            if interrupt.is_some() {
                 limit = Some(limit.map_or(SLICE, |limit| limit.min(SLICE)));
             }
             big.waits_until = due.unwrap_or(Instant::NEVER);
             drop(big);
             ring(&mut own.ring);
             let polled = lead.wait(limit);
-            let interrupted = self.interrupt.as_ref().is_some_and(|interrupt| interrupt());
+            let interrupted = interrupt.is_some_and(|interrupt| interrupt());
             big = self.lock();
             now = Machine::now();
             match polled {
@@ -367,7 +365,7 @@ impl Shared {
         };
         big.machine.flush(now);
         big.deliver(&mut own.ring);
-        big.lead = Some(lead);
+        big.lead = held.lead.take();
         (waited, self.pass_on(big, own))
     }
 
@@ -379,7 +377,7 @@ impl Shared {
         purpose: Purpose,
         end: Option<Instant>,
         now: Instant,
-    ) -> Result<MutexGuard<'s, Big>, Waited> {
+    ) -> Result<(MutexGuard<'s, Big>, Instant), Waited> {
         let mut deadline = end;
         if let Purpose::Unary(key) | Purpose::Stream(key) = purpose {
             let record = big.machine.work.calls.get(key);
@@ -403,16 +401,17 @@ impl Shared {
         }
         ring(&mut own.ring);
 
+        let interrupt = self.interrupt_of(purpose);
         let mut limit = until(now, deadline);
         let interrupted = loop {
-            if self.interrupt.is_some() {
+            if interrupt.is_some() {
                 limit = Some(limit.map_or(SLICE, |limit| limit.min(SLICE)));
             }
             match own.slot.sleep(limit) {
                 SlotState::Done => return Err(Waited::InSlot),
                 SlotState::Lead | SlotState::Again => break false,
                 SlotState::Wait => {
-                    if self.interrupt.as_ref().is_some_and(|interrupt| interrupt()) {
+                    if interrupt.is_some_and(|interrupt| interrupt()) {
                         break true;
                     }
                     let now = Machine::now();
@@ -435,8 +434,14 @@ impl Shared {
             return Err(Waited::Interrupted);
         }
         // Its own deadline is its own business, and what else is due with it.
-        big.machine.turn(Machine::now());
-        Ok(big)
+        let now = Machine::now();
+        big.machine.turn(now);
+        Ok((big, now))
+    }
+
+    /// The hook to ask; the background thread waits for nobody in particular.
+    fn interrupt_of(&self, purpose: Purpose) -> Option<&Interrupt> {
+        self.interrupt.as_ref().filter(|_| !matches!(purpose, Purpose::Background))
     }
 
     /// Nominates a leader when there is none and somebody sleeps.
@@ -589,138 +594,5 @@ impl Big {
         if slot.set(SlotState::Lead) {
             ring.push(slot);
         }
-    }
-}
-
-impl Slot {
-    fn lock(&self) -> MutexGuard<'_, SlotInner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the state of one who was told nothing yet. Whether the bell has to ring.
-    fn set(&self, state: SlotState) -> bool {
-        let mut inner = self.lock();
-        if inner.state != SlotState::Wait {
-            return false;
-        }
-        inner.state = state;
-        inner.asleep
-    }
-
-    /// Sleeps until the state changes, or the time is over, or for no reason.
-    fn sleep(&self, limit: Option<Duration>) -> SlotState {
-        let mut inner = self.lock();
-        if inner.state == SlotState::Wait {
-            inner.asleep = true;
-            inner = match limit {
-                None => self.bell.wait(inner).unwrap_or_else(PoisonError::into_inner),
-                Some(limit) => self.bell.wait_timeout(inner, limit).unwrap_or_else(PoisonError::into_inner).0,
-            };
-            inner.asleep = false;
-        }
-        inner.state
-    }
-}
-
-/// Rings for those who were told something.
-fn ring(slots: &mut Vec<Arc<Slot>>) {
-    for slot in slots.drain(..) {
-        slot.bell.notify_one();
-    }
-}
-
-/// No sleeper.
-const NOBODY: u32 = u32::MAX;
-
-/// Who sleeps, in the order in which they went to sleep. Anyone can leave at once.
-#[derive(Debug)]
-struct Sleepers {
-    entries: Vec<Entry>,
-    free: Vec<u32>,
-    newest: u32,
-}
-
-impl Default for Sleepers {
-    fn default() -> Sleepers {
-        Sleepers { entries: Vec::new(), free: Vec::new(), newest: NOBODY }
-    }
-}
-
-#[derive(Debug)]
-struct Entry {
-    slot: Arc<Slot>,
-    takes_outcome: bool,
-    present: bool,
-    older: u32,
-    newer: u32,
-}
-
-impl Sleepers {
-    fn push(&mut self, slot: Arc<Slot>, takes_outcome: bool) -> u32 {
-        let entry = Entry { slot, takes_outcome, present: true, older: self.newest, newer: NOBODY };
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.entries[place as usize] = entry;
-                place
-            }
-            None => {
-                self.entries.push(entry);
-                self.free.reserve(self.entries.len());
-                (self.entries.len() - 1) as u32
-            }
-        };
-        if let Some(older) = self.entries.get_mut(self.newest as usize) {
-            older.newer = place;
-        }
-        self.newest = place;
-        place
-    }
-
-    fn get(&self, place: u32) -> Option<&Entry> {
-        self.entries.get(place as usize).filter(|entry| entry.present)
-    }
-
-    fn newest(&self) -> Option<u32> {
-        (self.newest != NOBODY).then_some(self.newest)
-    }
-
-    fn remove(&mut self, place: u32) {
-        let entry = &mut self.entries[place as usize];
-        if !std::mem::replace(&mut entry.present, false) {
-            return;
-        }
-        let (older, newer) = (entry.older, entry.newer);
-        if let Some(older) = self.entries.get_mut(older as usize) {
-            older.newer = newer;
-        }
-        match self.entries.get_mut(newer as usize) {
-            Some(newer) => newer.older = older,
-            None => self.newest = older,
-        }
-        self.free.push(place);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_newest_sleeper_is_known_whoever_leaves() {
-        let mut sleepers = Sleepers::default();
-        let slot = Arc::new(Slot::default());
-        let places: Vec<_> = (0..4).map(|_| sleepers.push(slot.clone(), false)).collect();
-        assert_eq!(sleepers.newest(), Some(places[3]));
-        sleepers.remove(places[3]);
-        sleepers.remove(places[1]);
-        sleepers.remove(places[1]);
-        assert_eq!(sleepers.newest(), Some(places[2]));
-        sleepers.remove(places[2]);
-        assert_eq!(sleepers.newest(), Some(places[0]));
-        let again = sleepers.push(slot, true);
-        assert_eq!(sleepers.newest(), Some(again));
-        sleepers.remove(places[0]);
-        sleepers.remove(again);
-        assert_eq!(sleepers.newest(), None);
     }
 }

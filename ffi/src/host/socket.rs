@@ -107,16 +107,6 @@ fn connect_abstract(_name: &[u8]) -> io::Result<Socket> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "abstract Unix sockets exist on Linux only"))
 }
 
-/// An address as a peer's name: `ip:port`, `[ip]:port`, `unix:path`, `unix-abstract:name`.
-pub(crate) fn name(address: &Address<'_>) -> String {
-    match *address {
-        Address::Ip(address) => address.to_string(),
-        Address::Unix([0, name @ ..]) => format!("unix-abstract:{}", String::from_utf8_lossy(name)),
-        Address::Unix(path) => format!("unix:{}", String::from_utf8_lossy(path)),
-        Address::Other(text) => String::from_utf8_lossy(text).into_owned(),
-    }
-}
-
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         each!(self, socket => socket.read(buffer))

@@ -71,15 +71,20 @@ pub(crate) struct Work {
     pub(crate) too_many_pings: bool,
 }
 
-/// Timer keys: the balancer, the resolver, then connections and calls in turn.
+/// Timer keys: connections and calls in turn. (Balancer and resolver know their own moments.)
 pub(crate) mod key {
-    pub(crate) const BALANCER: u32 = 0;
-    pub(crate) const RESOLVER: u32 = 1;
+    pub(crate) enum Key {
+        Connection(u32),
+        Call(u32),
+    }
     pub(crate) const fn of_connection(index: u32) -> u32 {
-        2 + 2 * index
+        2 * index
     }
     pub(crate) const fn of_call(index: u32) -> u32 {
-        3 + 2 * index
+        2 * index + 1
+    }
+    pub(crate) const fn read(key: u32) -> Key {
+        if key.is_multiple_of(2) { Key::Connection(key / 2) } else { Key::Call(key / 2) }
     }
 }
 
