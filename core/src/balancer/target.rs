@@ -176,9 +176,13 @@ fn dns<'t>(authority: &'t str, part: Part<'t>) -> Result<Target<'t>> {
         None => DEFAULT_PORT,
         Some(port) => address::port(port.text.as_bytes(), port.at).map_err(moved_by(0))?,
     };
-    let colons = host.text.contains(':');
-    if colons && !host.text.contains('%') {
-        address::ip_and_port(host.text).map_err(moved_by(host.at))?;
+    if host.text.contains(':') || text.starts_with('[') {
+        // The zone may be a name here: that is the system's business.
+        let address = host.text.split('%').next().unwrap_or_default();
+        let (ip, _, _) = address::ip_and_port(address).map_err(moved_by(host.at))?;
+        if ip.is_ipv4() {
+            return error(host.at, "an IPv6 address");
+        }
     }
     let strange = |b: u8| b <= b' ' || b == 0x7f || b"/?#@[]\\\"<>".contains(&b);
     if let Some(at) = host.text.bytes().position(strange) {
@@ -445,6 +449,10 @@ mod tests {
             ("dns:///[::1", 11, "`]`"),
             ("dns:///[::1]1", 12, "`:` and a port"),
             ("dns:///[1::2::3]:1", 8, "an IPv6 address"),
+            ("dns:///[::1%25x;]]:1", 17, "`:` and a port"),
+            ("1:2%25;:1", 0, "an IP address"),
+            ("[10.0.0.1]:1", 1, "an IPv6 address"),
+            ("[greeter]:1", 1, "an IP address"),
             ("dns:///a%2:1", 8, "`%` and two hexadecimal digits"),
             ("ipv4:", 5, "an IP address"),
             ("ipv4:10.0.0.1:5,", 16, "an IP address"),
