@@ -46,7 +46,7 @@ def read(path):
 def main(path):
     sections, symbols = read(path)
     sizes = {name: sections.get(name, (0, 0, 0))[2] for name in (".text", ".rodata", ".data", ".bss")}
-    print("        " + ", ".join(f"{name} {size}" for name, size in sizes.items()))
+    print("note    " + ", ".join(f"{name} {size}" for name, size in sizes.items()))
     wrong = []
     if len(symbols) < 20:
         wrong.append("the symbols are missing: nothing can be said of panics")
