@@ -68,6 +68,55 @@ pub enum Event<'c, 'i> {
 }
 
 /// One HTTP/2 connection over lent memory.
+///
+/// A driver calls [`poll_event`](Connection::poll_event) after [`recv`](Connection::recv),
+/// [`transmitted`](Connection::transmitted) and [`handle_timeout`](Connection::handle_timeout) until it gives nothing,
+/// acts on the events, then writes what [`transmit`](Connection::transmit) lends.
+///
+/// ```
+/// use grpclb_core::hpack::{Field, Indexing};
+/// use grpclb_core::http2::{Config, Connection, Event, HeadersKind, Storage};
+/// use grpclb_core::memory::Inline;
+/// use grpclb_core::time::Instant;
+///
+/// let now = Instant::from_nanos(0);
+/// let mut client = Connection::new(Inline::<4>::new(), &Config::client(), now);
+/// let mut server = Connection::new(Inline::<4>::new(), &Config::server(), now);
+///
+/// let field = |name, value| Field { name, value, indexing: Indexing::Incremental };
+/// let request = [field(b":method", b"GET"), field(b":scheme", b"http"), field(b":path", b"/hello")];
+/// client.open(now, request.into_iter(), true).unwrap();
+///
+/// // What would go over a socket.
+/// fn carry<A: Storage, B: Storage>(from: &mut Connection<A>, to: &mut Connection<B>, mut told: impl FnMut(Event<'_, '_>)) {
+///     let now = Instant::from_nanos(0);
+///     let bytes = from.transmit(now);
+///     let (n, mut input) = (bytes.len(), bytes);
+///     while let Some(event) = to.recv(now, &mut input).unwrap() {
+///         told(event);
+///     }
+///     from.transmitted(n);
+/// }
+///
+/// let mut asked = None;
+/// carry(&mut client, &mut server, |event| {
+///     if let Event::Headers { stream, kind: HeadersKind::Request, fields, .. } = event {
+///         assert_eq!(fields.get(b":path"), Some(&b"/hello"[..]));
+///         asked = Some(stream);
+///     }
+/// });
+/// let stream = asked.unwrap();
+/// server.send_headers(stream, [field(b":status", b"200")].into_iter(), false).unwrap();
+/// assert_eq!(server.send_data(stream, b"Hello!", true), Ok(6));
+///
+/// let mut body = Vec::new();
+/// carry(&mut server, &mut client, |event| {
+///     if let Event::Data { bytes, .. } = event {
+///         body.extend_from_slice(bytes);
+///     }
+/// });
+/// assert_eq!(body, b"Hello!");
+/// ```
 #[derive(Debug)]
 pub struct Connection<S> {
     state: State,
@@ -104,7 +153,8 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    /// Bytes in, an event at a time; moves `input` forward; `Ok(None)` when all was taken.
+    /// Bytes in, an event at a time; moves `input` forward; `Ok(None)` when all was taken. Octets of DATA count against
+    /// the windows until they are given back by [`release`](Connection::release).
     ///
     /// # Errors
     /// Terminal and sticky; `transmit` still yields the GOAWAY.

@@ -41,8 +41,8 @@ impl Wire {
         Instant::default().after(self.began.elapsed())
     }
 
-    /// Sends what there is, waits for input up to `patience`, and hands events to `handle` as they come; commands are
-    /// for after `turn`.
+    /// Sends what there is, waits for input up to `patience` unless that has made room for more to send, and hands
+    /// events to `handle` as they come; commands are for after `turn`.
     pub(crate) fn turn(
         &mut self,
         patience: Duration,
@@ -51,6 +51,9 @@ impl Wire {
         self.flush()?;
         if self.connection.is_closed() {
             return Err(End::Done);
+        }
+        if self.poll(&mut handle) {
+            return Ok(());
         }
         let now = self.now();
         let due = self.connection.poll_timeout().map_or(patience, |at| at.since(now).min(patience));
@@ -78,10 +81,18 @@ impl Wire {
                 Err(error) => return Err(self.fail(error)),
             }
         }
+        self.poll(&mut handle);
+        Ok(())
+    }
+
+    /// Events that are not made by input; whether there were any.
+    fn poll(&mut self, handle: &mut impl FnMut(Event<'_, '_>)) -> bool {
+        let mut any = false;
         while let Some(event) = self.connection.poll_event() {
             handle(event);
+            any = true;
         }
-        Ok(())
+        any
     }
 
     /// Writes all that waits.
