@@ -12,13 +12,24 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// A call to make: path and options, borrowed, built without allocation.
+///
+/// ```
+/// use grpclb::Call;
+/// use std::time::Duration;
+/// let call = Call::new("/helloworld.Greeter/SayHello")
+///     .timeout(Duration::from_secs(2))
+///     .metadata(&[("x-tenant", b"blue"), ("x-trace-bin", &[0, 255])])
+///     .wait_for_ready(true);
+/// # assert_eq!(call.metadata.len(), 2);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// `/package.Service/Method`.
     pub path: &'a str,
     /// From now; `None`: no deadline.
     pub timeout: Option<Duration>,
-    /// Custom metadata in order; `-bin` values raw.
+    /// Custom metadata in order. Names are lower-case ASCII; values printable ASCII, but those of names that end in `-bin`
+    /// any octets (base64 is made of them on the wire). What gRPC does not allow ends the call with INTERNAL.
     pub metadata: &'a [(&'a str, &'a [u8])],
     /// Wait through TRANSIENT_FAILURE instead of failing fast.
     pub wait_for_ready: bool,
@@ -125,6 +136,9 @@ fn values(fields: Fields<'_>, name: &str) -> Option<Vec<u8>> {
 }
 
 /// How a call failed.
+///
+/// UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL and UNKNOWN may be this
+/// library's own words (statuscodes.md of the gRPC project says when); every other code is the server's.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// The gRPC code.
@@ -157,6 +171,34 @@ impl std::fmt::Display for Status {
 impl std::error::Error for Status {}
 
 /// A streaming call, blocking. Dropped before its end, it is cancelled.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use grpclb::{Call, Channel, Server};
+/// # let server = Server::builder()
+/// #     .streaming("/chat.Chat/Echo", |stream| {
+/// #         let mut message = Vec::new();
+/// #         while stream.recv(&mut message).map_err(|code| (code, String::new()))? {
+/// #             stream.send(&message).map_err(|code| (code, String::new()))?;
+/// #         }
+/// #         Ok(())
+/// #     })
+/// #     .bind("127.0.0.1:0")?
+/// #     .spawn();
+/// # let channel = Channel::builder(&format!("ipv4:{}", server.local_addr().expect("an address"))).build()?;
+/// let mut stream = channel.stream(&Call::new("/chat.Chat/Echo"))?;
+/// let mut answer = Vec::new();
+/// for word in ["one", "two"] {
+///     stream.send(word.as_bytes())?;
+///     assert!(stream.recv(&mut answer)?);
+///     assert_eq!(answer, word.as_bytes());
+/// }
+/// stream.half_close()?;
+/// assert!(!stream.recv(&mut answer)?, "the server has ended the call with OK");
+/// # server.stop();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Stream {
     channel: Channel,

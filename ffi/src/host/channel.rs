@@ -41,6 +41,16 @@ impl std::error::Error for ConnectError {
 }
 
 /// Settings of a channel.
+///
+/// ```
+/// use grpclb::Channel;
+/// let config = r#"{"loadBalancingConfig": [{"weighted_round_robin": {"weights": {"10.0.0.1": 3}}}]}"#;
+/// let channel = Channel::builder("ipv4:10.0.0.1:50051,10.0.0.2:50051").service_config(config).build()?;
+///
+/// let error = Channel::builder("dns:///example.org").service_config(r#"{"loadBalancingPolicy": 1}"#).build();
+/// assert!(error.unwrap_err().to_string().starts_with("service config: $.loadBalancingPolicy"));
+/// # Ok::<(), grpclb::ConnectError>(())
+/// ```
 #[derive(Clone)]
 pub struct ChannelBuilder {
     settings: Settings,
@@ -146,6 +156,29 @@ impl ChannelBuilder {
 /// There is no hidden thread: the thread that waits for its own call drives everyone's. When nobody calls, nobody
 /// reads; a call after a pause first looks at what happened meanwhile. Programs that want connections watched all
 /// the time ask for [`Channel::drive_in_background`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use grpclb::{Call, Channel, Server};
+///
+/// let server = Server::builder()
+///     .unary("/echo.Echo/Say", |request, response| {
+///         response.message.extend_from_slice(request.message);
+///         Ok(())
+///     })
+///     .bind("127.0.0.1:0")?
+///     .spawn();
+/// let address = server.local_addr().expect("TCP has one");
+///
+/// let channel = Channel::builder(&format!("ipv4:{address}")).build()?;
+/// let mut response = Vec::new();
+/// let reply = channel.unary(&Call::new("/echo.Echo/Say"), b"hello", &mut response)?;
+/// assert_eq!(response, b"hello");
+/// assert_eq!(reply.peer(), address.to_string());
+/// # server.stop();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Channel {
     handle: Arc<Handle>,
@@ -167,7 +200,16 @@ impl Drop for Handle {
 }
 
 impl Channel {
-    /// A channel to `target` (`dns:///host:port`, `ipv4:a:p,b:p`, `ipv6:`, `unix:`, `file:///path`).
+    /// A channel to `target`:
+    ///
+    /// | target | endpoints |
+    /// |---|---|
+    /// | `dns:///host:port` | the name's addresses, looked up again when a connection is lost (at most every 30 s) |
+    /// | `ipv4:a:p,b:p`, `ipv6:[a]:p,[b]:p` | these |
+    /// | `unix:path`, `unix:///path`, `unix-abstract:name` | that socket |
+    /// | `file:///path` | a list, one a line: an address and, if you like, a weight; read again when it changes (within a second; replace the file rather than write into it) |
+    ///
+    /// Without a scheme it is a name; without a port, 443.
     pub fn builder(target: &str) -> ChannelBuilder {
         ChannelBuilder { settings: Settings::new(target), interrupt: None }
     }
@@ -185,7 +227,7 @@ impl Channel {
         })
     }
 
-    /// A streaming call of any kind.
+    /// A streaming call of any kind. It does not wait: a call that cannot be made says so by its first verb.
     pub fn stream(&self, call: &Call<'_>) -> Result<Stream, Status> {
         let key = self.shared()?.start_stream(call);
         Ok(Stream::new(self.clone(), key))

@@ -16,7 +16,7 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// A buffer that grew beyond this is given back when its call ends.
 const KEEP: usize = 1 << 20;
 
-/// A call of a reactor, until [`Reactor::finish`](super::Reactor::finish) gave its outcome.
+/// A call of a reactor, until [`Reactor::take`](super::Reactor::take) gave its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallKey {
     /// Dense, so that an application can keep its own state of a call in an array.
