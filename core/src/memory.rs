@@ -129,7 +129,7 @@ mod boxed {
     use std::boxed::Box;
     use std::vec;
 
-    /// How much memory a connection gets; see the table in [the module](self).
+    /// How much memory a connection gets; see the table in [`memory`](crate::memory).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Sizes {
         /// Concurrent calls.

@@ -142,8 +142,9 @@ impl Machine<'_> {
         // and the three digits stand right behind them.
         const WORDS: &[u8] = b"HTTP error ";
         let len = WORDS.len().plus(3);
-        let at = response.custom.saturating_sub(len);
-        let place = cut_mut(self.engine.parts.arena, fields).get_mut(at..response.custom).unwrap_or_default();
+        let at = response.custom.start.saturating_sub(len);
+        let place =
+            cut_mut(self.engine.parts.arena, fields).get_mut(at..response.custom.start).unwrap_or_default();
         copy(place, WORDS);
         let message = Text::Peer(Span { at: fields.at.plus(at as u32), len: place.len() as u32 });
         self.over(stream, ErrorCode::CANCEL);

@@ -1,8 +1,8 @@
 //! The machine behind the verbs: tokens of HTTP/2 become tokens of calls. What client and server share.
 
-use super::event::{CallId, Fate, Text, Token, cut, cut_mut};
+use super::event::{CallId, Fate, Text, Token, cut_mut};
 use super::reason::{Reason, peer_reset, stream_error};
-use super::received;
+use super::received::{self, Custom};
 use super::slot::{CallSlot, Flags, Pending, Timers};
 use super::{Config, End, SendError, StartCallError};
 use crate::bytes::Exact;
@@ -451,10 +451,13 @@ impl Machine<'_> {
         result
     }
 
-    /// Makes metadata of the custom fields of a list, which begin at `start`; its place.
-    pub(super) fn metadata(&mut self, span: Span, start: usize) -> Result<Span, Reason> {
+    /// Makes metadata of the custom fields of a list; its place.
+    pub(super) fn metadata(&mut self, span: Span, custom: Custom) -> Result<Span, Reason> {
+        if !custom.any {
+            return Ok(NOTHING);
+        }
+        let Custom { start, growth, .. } = custom;
         let arena = &mut self.engine.parts.arena;
-        let growth = received::growth(cut(arena, span), start);
         if growth == 0 {
             return received::keep_custom(cut_mut(arena, span), span, start, start);
         }

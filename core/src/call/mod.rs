@@ -9,6 +9,54 @@
 //! [`poll_event`](Connection::poll_event) until it gives nothing; then transmit. A turn is done when `transmit` is
 //! empty.
 //!
+//! ```
+//! use grpclb_core::call::{CallHead, Config, Connection, End, Event};
+//! use grpclb_core::grpc::Code;
+//! use grpclb_core::memory::Inline;
+//! use grpclb_core::time::Instant;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let now = Instant::from_nanos(0); // of the caller's clock
+//! let mut client = Connection::new(Inline::<2>::new(), &Config::client(), now);
+//! let mut server = Connection::new(Inline::<2>::new(), &Config::server(), now);
+//!
+//! let head = CallHead { path: b"/helloworld.Greeter/SayHello", authority: b"localhost", ..CallHead::default() };
+//! let call = client.start_call(now, &head).unwrap();
+//! client.send_message(call, b"hello", End::Last).unwrap();
+//!
+//! let mut answer = Vec::<u8>::new();
+//! while client.calls() > 0 {
+//!     // What one side transmits, the other receives; a socket would stand between them.
+//!     let bytes = client.transmit(now);
+//!     let (written, mut input) = (bytes.len(), bytes);
+//!     while let Some(event) = server.recv(now, &mut input)? {
+//!         if let Event::Message { call, piece, end } = event {
+//!             assert_eq!((piece.whole(), end), (Some(&b"hello"[..]), true));
+//!             server.release(call, piece.bytes.len());
+//!             server.reply(call, b"hello yourself").unwrap();
+//!         }
+//!     }
+//!     client.transmitted(written);
+//!
+//!     let bytes = server.transmit(now);
+//!     let (written, mut input) = (bytes.len(), bytes);
+//!     while let Some(event) = client.recv(now, &mut input)? {
+//!         match event {
+//!             Event::Message { call, piece, .. } => {
+//!                 answer.extend(piece.bytes);
+//!                 client.release(call, piece.bytes.len());
+//!             }
+//!             Event::Status { status, .. } => assert_eq!(status.code, Code::OK),
+//!             _ => {}
+//!         }
+//!     }
+//!     server.transmitted(written);
+//! }
+//! assert_eq!(answer, b"hello yourself");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What is promised
 //!
 //! * A client's call has exactly one [`Event::Status`], and it is the call's last event, whatever the peer and the

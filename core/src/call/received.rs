@@ -64,6 +64,33 @@ fn entries(list: &[u8]) -> impl Iterator<Item = Entry> + '_ {
 
 const EMPTY: Span = Span { at: 0, len: 0 };
 
+/// The fields that are the application's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Custom {
+    /// Where they may begin: behind the pseudo-header fields.
+    pub(super) start: usize,
+    /// Whether there are any.
+    pub(super) any: bool,
+    /// Octets that they grow by, at most, when joined `-bin` values become entries of their own.
+    pub(super) growth: usize,
+}
+
+impl Custom {
+    const NONE: Custom = Custom { start: 0, any: false, growth: 0 };
+
+    /// Looks at a field that gRPC does not read.
+    fn note(&mut self, name: &[u8], value: &[u8]) {
+        if is_own(name) {
+            return;
+        }
+        self.any = true;
+        if metadata::is_binary(name) {
+            let commas = value.iter().filter(|octet| **octet == b',').count();
+            self.growth = self.growth.saturating_add(commas.saturating_mul(LENGTHS.plus(name.len())));
+        }
+    }
+}
+
 /// A request's head (gRPC/HTTP2, "Requests").
 #[derive(Debug)]
 pub(super) struct Request {
@@ -72,13 +99,13 @@ pub(super) struct Request {
     pub(super) timeout: Option<Duration>,
     /// What is wrong with it, when something is.
     pub(super) refusal: Option<Reason>,
-    /// Where custom metadata may begin: behind the pseudo-header fields.
-    pub(super) custom: usize,
+    pub(super) custom: Custom,
 }
 
 /// Reads a request's head.
 pub(super) fn request(list: &[u8], span: Span) -> Request {
-    let mut request = Request { path: EMPTY, authority: EMPTY, timeout: None, refusal: None, custom: 0 };
+    let mut request =
+        Request { path: EMPTY, authority: EMPTY, timeout: None, refusal: None, custom: Custom::NONE };
     let (mut post, mut grpc, mut te, mut timeout_ok, mut encoding_ok) = (false, false, false, true, true);
     for entry in entries(list) {
         let (name, value) = (entry.name(list), entry.value(list));
@@ -90,7 +117,7 @@ pub(super) fn request(list: &[u8], span: Span) -> Request {
                     b":method" => post = value == b"POST",
                     _ => {}
                 }
-                request.custom = entry.end();
+                request.custom.start = entry.end();
             }
             b"content-type" => grpc = is_grpc(value),
             b"te" => te = value == b"trailers",
@@ -99,7 +126,7 @@ pub(super) fn request(list: &[u8], span: Span) -> Request {
                 timeout_ok = request.timeout.is_some();
             }
             b"grpc-encoding" => encoding_ok = encoding::is_known(value),
-            _ => {}
+            _ => request.custom.note(name, value),
         }
     }
     let checks = [
@@ -123,13 +150,19 @@ pub(super) struct Response {
     /// `grpc-status`; `Some(None)`: it was there and cannot be read.
     pub(super) code: Option<Option<Code>>,
     message: Option<Entry>,
-    pub(super) custom: usize,
+    pub(super) custom: Custom,
 }
 
 /// Reads a response's head or its trailers.
 pub(super) fn response(list: &[u8]) -> Response {
-    let mut response =
-        Response { status: 0, grpc: false, encoding_ok: true, code: None, message: None, custom: 0 };
+    let mut response = Response {
+        status: 0,
+        grpc: false,
+        encoding_ok: true,
+        code: None,
+        message: None,
+        custom: Custom::NONE,
+    };
     for entry in entries(list) {
         let value = entry.value(list);
         match entry.name(list) {
@@ -138,13 +171,13 @@ pub(super) fn response(list: &[u8]) -> Response {
                 let digits = value.iter().filter_map(|digit| char::from(*digit).to_digit(10));
                 response.status =
                     digits.fold(0u16, |sum, digit| sum.saturating_mul(10).saturating_add(digit as u16));
-                response.custom = entry.end();
+                response.custom.start = entry.end();
             }
             b"content-type" => response.grpc = is_grpc(value),
             b"grpc-encoding" => response.encoding_ok = encoding::is_known(value),
             b"grpc-status" => response.code = Some(Code::parse(value)),
             b"grpc-message" => response.message = Some(entry),
-            _ => {}
+            name => response.custom.note(name, value),
         }
     }
     response
@@ -165,11 +198,11 @@ impl Response {
     /// message's entry is then no longer among the custom fields.
     pub(super) fn take_message(&mut self, list: &mut [u8], span: Span) -> Span {
         let Some(entry) = self.message.take() else { return EMPTY };
-        if let Some(part) = list.get_mut(self.custom..entry.end()) {
+        if let Some(part) = list.get_mut(self.custom.start..entry.end()) {
             rotate_right(part, entry.end().minus(entry.at));
         }
-        let entry = Entry { at: self.custom, ..entry };
-        self.custom = entry.end();
+        let entry = Entry { at: self.custom.start, ..entry };
+        self.custom.start = entry.end();
         let text = list.get_mut(entry.value_at()..entry.end()).unwrap_or_default();
         let len = percent::decode_in_place(text) as u32;
         Span { len, ..entry.value_span(span) }
@@ -189,21 +222,8 @@ fn rotate_right(part: &mut [u8], by: usize) {
     }
 }
 
-/// Octets that the custom fields, from `start` on, may grow by when joined `-bin` values become entries of their own.
-pub(super) fn growth(list: &[u8], start: usize) -> usize {
-    let custom = list.get(start..).unwrap_or_default();
-    let grows = |entry: Entry| {
-        if !metadata::is_binary(entry.name(custom)) {
-            return 0;
-        }
-        let commas = entry.value(custom).iter().filter(|octet| **octet == b',').count();
-        commas.saturating_mul(LENGTHS.plus(entry.name))
-    };
-    entries(custom).map(grows).fold(0, usize::saturating_add)
-}
-
 /// Packs the custom fields, which begin at `from`, for the application: from `start` on, `-bin` values decoded.
-/// There must be [`growth`] octets between the two.
+/// There must be [`Custom::growth`] octets between the two.
 pub(super) fn keep_custom(
     list: &mut [u8],
     span: Span,
@@ -250,7 +270,7 @@ fn keep_binary(list: &mut [u8], entry: Entry, mut to: usize) -> Result<usize, Re
         let next = from.plus(len).plus(1);
         let value = list.get_mut(begin..end).unwrap_or_default();
         let value_len = metadata::decode_in_place(value).ok_or(Reason::Binary)?;
-        // The first value takes the entry's own name along, the others need a copy of it: `growth` made room.
+        // The first value takes the entry's own name along, the others need a copy of it: `Custom::growth` made room.
         let [a, b] = (entry.name as u16).to_be_bytes();
         let [c, d] = (value_len as u16).to_be_bytes();
         let value_to = to.plus(LENGTHS).plus(entry.name);

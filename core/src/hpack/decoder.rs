@@ -134,7 +134,9 @@ impl Decoder {
 
     /// Decodes the next field of `block`, a whole header block or the rest of it, and moves `block` past it.
     ///
-    /// After an error the table may differ from the peer's: the connection has to end.
+    /// After [`DecodeError::Truncated`] nothing has changed and `block` has not moved past the field, so that the step can
+    /// be made again with more of the block (which need not come in one piece, then). Any other error is final: the table
+    /// cannot follow the peer's, and the connection has to end.
     #[inline]
     pub fn step(&mut self, table: &mut [u8], block: &mut &[u8], out: &mut [u8]) -> Result<Step, DecodeError> {
         loop {
@@ -143,11 +145,8 @@ impl Decoder {
                 self.update_size(table, block)?;
                 continue;
             }
-            if self.at_start {
-                self.at_start = false;
-                if self.due != u32::MAX {
-                    return Err(DecodeError::SizeUpdateMissing);
-                }
+            if self.due != u32::MAX {
+                return Err(DecodeError::SizeUpdateMissing);
             }
             let (prefix, kind) = match first {
                 0x80.. => return self.indexed(table, block, out),
@@ -165,7 +164,8 @@ impl Decoder {
         if !self.at_start {
             return Err(DecodeError::SizeUpdateMisplaced);
         }
-        let max = integer::decode(block, 5)?;
+        let mut rest = *block;
+        let max = integer::decode(&mut rest, 5)?;
         if max > self.limit {
             return Err(DecodeError::SizeUpdateAboveLimit);
         }
@@ -173,13 +173,15 @@ impl Decoder {
             self.due = u32::MAX;
         }
         self.table.set_max(table, to_usize(max));
+        *block = rest;
         Ok(())
     }
 
     /// RFC 7541 §6.1.
     #[inline(always)]
     fn indexed(&mut self, table: &[u8], block: &mut &[u8], out: &mut [u8]) -> Result<Step, DecodeError> {
-        let index = integer::decode(block, 7)?;
+        let mut rest = *block;
+        let index = integer::decode(&mut rest, 7)?;
         let (text, name, static_name) = match static_table::get(index) {
             Some((text, name)) => (text, name, static_index(index)),
             None => {
@@ -187,6 +189,7 @@ impl Decoder {
                 (entry.text_in(table), entry.name, entry.static_name)
             }
         };
+        self.pass(block, rest);
         let value = text.len().saturating_sub(name);
         let (Ok(name), Ok(value), true) =
             (u16::try_from(name), u16::try_from(value), text.len() <= out.len())
@@ -232,7 +235,7 @@ impl Decoder {
             let (name, value) = text.split_at_checked(name).unwrap_or_default();
             dynamic_table::insert(&mut self.table, table, name, value, static_name, []);
         }
-        *block = rest;
+        self.pass(block, rest);
         let never_indexed = kind == Literal::Never;
         Ok(Step::Field(Decoded { name: name_u16, value: value_u16, static_name, never_indexed }))
     }
@@ -252,9 +255,10 @@ impl Decoder {
             Static(&'static [u8]),
             Dynamic(usize, Entry),
         }
-        let index = integer::decode(block, prefix)?;
+        let mut rest = *block;
+        let index = integer::decode(&mut rest, prefix)?;
         let (name, name_len, static_name) = if index == 0 {
-            let raw = Raw::split_off(block)?;
+            let raw = Raw::split_off(&mut rest)?;
             (Name::New(raw), raw.decoded_len()?, 0)
         } else if let Some(name) = static_table::name(index) {
             (Name::Static(name), name.len(), static_index(index))
@@ -262,7 +266,7 @@ impl Decoder {
             let (nth, entry) = self.dynamic(table, index)?;
             (Name::Dynamic(nth, entry), entry.name, entry.static_name)
         };
-        let value = Raw::split_off(block)?;
+        let value = Raw::split_off(&mut rest)?;
         let value_len = value.decoded_len()?;
         let size = name_len.saturating_add(value_len);
         if kind == Literal::Incremental && self.table.make_room(table, size) {
@@ -278,7 +282,15 @@ impl Decoder {
             self.table.grow(table, value_len).map_or(Ok(None), |room| value.decode(room))?;
             self.table.commit(table, name_len, value_len, static_name, []);
         }
+        self.pass(block, rest);
         Ok(Step::TooLarge { size })
+    }
+
+    /// A field is decoded: on to what follows it.
+    #[inline(always)]
+    fn pass<'b>(&mut self, block: &mut &'b [u8], rest: &'b [u8]) {
+        self.at_start = false;
+        *block = rest;
     }
 
     /// The dynamic entry with this index: which it is, counted from the newest (1), and where.

@@ -283,7 +283,7 @@ fn by_name(name: Name<'_>, value: &[u8]) -> Indexing {
 }
 
 /// RFC 7541 §6.2: `name` is the index of the name, 0 if it is spelt out.
-#[inline(always)]
+#[inline]
 fn literal(out: &mut Writer<'_>, flags: u8, prefix: u32, name: u32, field: &Field<'_>) {
     integer::encode(out, flags, prefix, name);
     if name == 0 {
@@ -314,4 +314,62 @@ fn low_half(hash: u64) -> u32 {
 #[inline(always)]
 fn to_usize(n: u32) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hpack::{Decoder, Step};
+    use std::collections::HashMap;
+
+    /// Two different numbers in digits with the same `hash`.
+    fn collision(hash: impl Fn(&[u8]) -> u32) -> [String; 2] {
+        let mut seen = HashMap::new();
+        for text in (0..1_000_000).map(|i| i.to_string()) {
+            if let Some(other) = seen.insert(hash(text.as_bytes()), text.clone()) {
+                return [other, text];
+            }
+        }
+        panic!("no collision")
+    }
+
+    /// Encodes each field twice, decodes, compares.
+    fn check(fields: &[(&str, &str)]) {
+        let (mut encoder, mut table, mut wire) = (Encoder::new(4096), [0; 4096], [0; 1000]);
+        let (mut decoder, mut copy, mut out) = (Decoder::new(4096), [0; 4096], [0; 100]);
+        for _ in 0..2 {
+            let mut writer = Writer::new(&mut wire);
+            for (name, value) in fields {
+                let (name, value) = (name.as_bytes(), value.as_bytes());
+                encoder.encode(
+                    &mut table,
+                    &Field { name, value, indexing: Indexing::Incremental },
+                    &mut writer,
+                );
+            }
+            let len = writer.finish().unwrap();
+            let mut block = &wire[..len];
+            for (name, value) in fields {
+                let step = decoder.step(&mut copy, &mut block, &mut out);
+                let Ok(Step::Field(field)) = step else { panic!("{step:?}") };
+                assert_eq!((usize::from(field.name), usize::from(field.value)), (name.len(), value.len()));
+                assert_eq!(out[..name.len() + value.len()], [name.as_bytes(), value.as_bytes()].concat());
+            }
+        }
+    }
+
+    #[test]
+    fn fields_that_hash_alike_are_told_apart() {
+        for name in ["x", "cookie"] {
+            let seed = hash(0, name.as_bytes());
+            let [one, other] = collision(|value| low_half(hash(seed, value)));
+            check(&[(name, &one), (name, &other)]);
+        }
+        // All that is looked at before the octets of a name are: its chain and its key.
+        let [one, other] = collision(|name| {
+            let hash = hash(0, name);
+            u32::from(key(hash)) << 8 | bits(low_half(hash), BY_NAME) as u32
+        });
+        check(&[(&one, "a"), (&other, "b"), (&one, "c"), (&other, "d")]);
+    }
 }

@@ -5,7 +5,7 @@
 const MULTIPLIER: u64 = 0x3086_b84d_5330_8e3b;
 
 /// Hash of `octets`; `seed` is 0 or the hash of what stands before them.
-#[inline(always)]
+#[inline]
 pub(super) const fn hash(seed: u64, octets: &[u8]) -> u64 {
     let mut hash = seed ^ (octets.len() as u64) << 56;
     let Some(last) = octets.last_chunk::<8>() else { return mix(hash ^ short(octets)) };
@@ -30,7 +30,7 @@ const fn mix(value: u64) -> u64 {
 }
 
 /// Whether `a` and `b` are the same.
-#[inline(always)]
+#[inline]
 pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;

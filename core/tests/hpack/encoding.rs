@@ -71,6 +71,29 @@ fn huffman_only_when_shorter() {
     assert_eq!(block, b"\x00\x01x\x05\xff\xff\xff\xff\xff");
 }
 
+/// Around 128 octets, where lengths begin to take two octets: as long, and shorter, when Huffman-coded.
+#[test]
+fn strings_around_128_octets() {
+    let mut sender = Sender::new(4096);
+    let mut receiver = Receiver::new(4096);
+    for n in 100..300 {
+        let as_long = "X".repeat(n); // 8 bits each
+        let wire = sender.encode(&[header("x", &as_long)], Indexing::Without);
+        assert!(wire.ends_with(as_long.as_bytes()), "spelt out");
+        assert_eq!(receiver.decode(&wire), Ok(vec![header("x", &as_long)]));
+        for zeros in [8, 16, 40] {
+            let shorter = as_long.clone() + &"0".repeat(zeros); // 5 bits each
+            let wire = sender.encode(&[header("x", &shorter)], Indexing::Without);
+            let length = n + zeros / 8 * 5;
+            assert_eq!(
+                wire.len(),
+                3 + if length < 127 { 1 } else { 2 + usize::from(length >= 127 + 128) } + length
+            );
+            assert_eq!(receiver.decode(&wire), Ok(vec![header("x", &shorter)]));
+        }
+    }
+}
+
 #[test]
 fn every_octet_in_names_and_values() {
     let all: Vec<u8> = (0..=255).collect();

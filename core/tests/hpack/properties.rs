@@ -1,7 +1,7 @@
 //! Random blocks and headers against a model: a plain list for the dynamic table.
 
 use super::{Header, Receiver, Sender, integer, plain};
-use grpclb_core::hpack::{Decoder, Indexing, Step};
+use grpclb_core::hpack::{DecodeError, Decoder, Indexing, Step};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -118,7 +118,7 @@ fn indexing() -> impl Strategy<Value = Indexing> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever the room for a field, what the decoder gives and what its table holds are the model's.
     #[test]
@@ -179,6 +179,56 @@ proptest! {
             }
             let wire = sender.encode(&headers, indexing);
             prop_assert_eq!(receiver.decode(&wire), Ok(headers));
+        }
+    }
+
+    /// A block need not come in one piece: what is not there whole changes nothing and can be tried again.
+    #[test]
+    fn pieces(
+        limit in 0..600_u32,
+        blocks in vec((vec(any::<u32>(), 0..3), vec(representation(), 0..10)), 1..4),
+        pieces in vec(0..12_usize, 1..50),
+        room in prop_oneof![Just(0_usize), Just(1000)],
+    ) {
+        let mut receiver = Receiver::new(limit);
+        let mut model = Model { dynamic: VecDeque::new(), max: limit as usize };
+        let mut pieces = pieces.iter().cycle();
+        for (updates, block) in blocks {
+            let mut wire = Vec::new();
+            for pick in updates {
+                let max = pick % (limit + 1);
+                integer(&mut wire, 0x20, 5, max);
+                model.max = max as usize;
+                model.evict(model.max);
+            }
+            let sizes: Vec<usize> = block.iter().map(|what| model.write(what, &mut wire)).map(|(n, v)| n.len() + v.len()).collect();
+            let mut got = Vec::new();
+            let (mut at, mut there) = (0, 0);
+            let mut out = vec![0; room];
+            receiver.decoder.begin();
+            for empty in 0.. {
+                prop_assert!(empty < 1000, "no progress");
+                let mut rest = &wire[at..there];
+                loop {
+                    match receiver.decoder.step(&mut receiver.table, &mut rest, &mut out) {
+                        Ok(Step::Field(field)) => got.push(usize::from(field.name) + usize::from(field.value)),
+                        Ok(Step::TooLarge { size }) => got.push(size),
+                        Ok(Step::End) => break,
+                        Err(error) => {
+                            prop_assert_eq!(error, DecodeError::Truncated);
+                            break;
+                        }
+                    }
+                }
+                at = there - rest.len();
+                if there == wire.len() {
+                    break;
+                }
+                there = wire.len().min(there + 1 + pieces.next().unwrap());
+            }
+            prop_assert_eq!(at, wire.len());
+            prop_assert_eq!(got, sizes);
+            prop_assert_eq!(receiver.table(), Vec::from(model.dynamic.clone()));
         }
     }
 

@@ -3,6 +3,7 @@
 
 #![allow(unreachable_pub)] // one program, whose modules are all private
 
+mod batch;
 mod heap;
 mod link;
 #[allow(clippy::module_inception)]
