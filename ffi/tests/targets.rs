@@ -206,6 +206,74 @@ fn states_as_they_change() {
     assert_eq!(channel.state(false), Connectivity::Shutdown);
 }
 
+#[test]
+fn without_calls_it_goes_idle() {
+    let _watchdog = Watchdog::new(30);
+    let server = backend("127.0.0.1:0");
+    let channel = Channel::builder(&format!("ipv4:{}", address(&server)))
+        .service_config(ROUND_ROBIN)
+        .idle_timeout(Some(Duration::from_secs(1)))
+        .build()
+        .unwrap();
+    channel.drive_in_background().expect("a thread");
+    let started = Instant::now();
+    // Calls with pauses keep it awake.
+    for _ in 0..8 {
+        shares(&channel, 1);
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(channel.state(false), Connectivity::Ready);
+    while channel.state(false) == Connectivity::Ready {
+        assert!(channel.wait_for_state_change(Connectivity::Ready, Duration::from_secs(5)));
+    }
+    assert_eq!(channel.state(false), Connectivity::Idle);
+    let awake = started.elapsed();
+    assert!(awake > Duration::from_millis(2300) && awake < Duration::from_secs(4), "{awake:?}");
+    shares(&channel, 1);
+    assert_eq!(channel.state(false), Connectivity::Ready);
+}
+
+/// What the service config says of methods (grpc/doc/service_config.md).
+#[test]
+fn methods_of_the_service_config() {
+    let _watchdog = Watchdog::new(30);
+    let server = Server::builder()
+        .unary_blocking("/slow.Service/Method", |_, _| {
+            thread::sleep(Duration::from_millis(400));
+            Ok(())
+        })
+        .unary(WHO, |_, response| {
+            response.message.resize(1_000, 0);
+            Ok(())
+        })
+        .bind("127.0.0.1:0")
+        .expect("a server")
+        .spawn();
+    let config = r#"{"methodConfig":[
+        {"name":[{"service":"slow.Service"}],"timeout":"0.1s","waitForReady":true},
+        {"name":[{"service":"test.Service"}],"maxRequestMessageBytes":10,"maxResponseMessageBytes":100}]}"#;
+    let address = address(&server);
+    let channel = Channel::builder(&format!("ipv4:{address}")).service_config(config).build().unwrap();
+    let status_of = |call: Call<'_>, request: &[u8]| {
+        channel.unary(&call, request, &mut Vec::new()).expect_err("not OK").code
+    };
+    let slow = Call::new("/slow.Service/Method");
+    assert_eq!(status_of(slow, b""), Code::DEADLINE_EXCEEDED);
+    assert_eq!(
+        status_of(slow.timeout(Duration::from_secs(9)), b""),
+        Code::DEADLINE_EXCEEDED,
+        "the smaller one"
+    );
+    assert_eq!(status_of(Call::new(WHO), &[0; 11]), Code::RESOURCE_EXHAUSTED, "request");
+    assert_eq!(status_of(Call::new(WHO), &[0; 10]), Code::RESOURCE_EXHAUSTED, "response");
+    server.stop();
+    server.join();
+    thread::sleep(Duration::from_millis(20));
+    // It waits for the server that is gone: until the deadline.
+    assert_eq!(status_of(slow, b""), Code::DEADLINE_EXCEEDED);
+    assert_eq!(status_of(Call::new(WHO), b""), Code::UNAVAILABLE);
+}
+
 /// The kernel accepts, nobody speaks: an attempt has its time, and its words.
 #[test]
 fn an_attempt_takes_so_long_and_no_longer() {

@@ -58,7 +58,7 @@ fn call(path: &str) -> Call<'_> {
 
 #[test]
 fn sixty_four_threads_in_forty_runs() {
-    let _watchdog = Watchdog::new(240);
+    let _watchdog = Watchdog::new(120);
     let (servers, target) = backends(3);
     for run in 0..40 {
         let channel = Channel::builder(&target).service_config(ROUND_ROBIN).build().unwrap();

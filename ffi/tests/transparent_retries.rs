@@ -14,8 +14,6 @@ fn call() -> Call<'static> {
     Call::new("/test.Service/Method").timeout(Duration::from_secs(10))
 }
 
-const ROUND_ROBIN: &str = r#"{"loadBalancingPolicy":"round_robin"}"#;
-
 /// A peer that refuses every call, by RST_STREAM or by GOAWAY, and counts them.
 fn refuses(by_goaway: bool) -> (Peer, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
@@ -61,8 +59,13 @@ fn a_refused_call_goes_to_another_endpoint() {
     let _watchdog = Watchdog::new(30);
     for by_goaway in [false, true] {
         let ((bad, refused), (good, served)) = (refuses(by_goaway), serves());
+        // Three picks of four go to the bad one: the next pick is likely to be that again.
+        let config = format!(
+            r#"{{"loadBalancingConfig":[{{"weighted_round_robin":{{"weights":{{"{}":3}}}}}}]}}"#,
+            bad.address
+        );
         let channel = Channel::builder(&format!("ipv4:{},{}", bad.address, good.address))
-            .service_config(ROUND_ROBIN)
+            .service_config(&config)
             .build()
             .unwrap();
         assert!(channel.wait_for_ready_endpoints(2, Duration::from_secs(5)));

@@ -43,7 +43,8 @@ pub(crate) struct Machine {
     picks: u64,
     /// Connections being made.
     connecting: usize,
-    busy: bool,
+    /// When time was last told.
+    latest: Instant,
     /// Why calls fail, when they do.
     resolution_error: Option<String>,
     connect_error: Option<String>,
@@ -74,7 +75,7 @@ impl Machine {
             picker_version: 0,
             picks: 0,
             connecting: 0,
-            busy: false,
+            latest: Instant::from_nanos(0),
             resolution_error: None,
             connect_error: None,
             ready: Vec::new(),
@@ -114,6 +115,7 @@ impl Machine {
     /// Does everything that is due: time, then reading, then what follows. Writing is [`Machine::flush`]'s, once the
     /// callers that were woken have had their turn.
     pub(crate) fn turn(&mut self, now: Instant) {
+        self.latest = now;
         self.expire(now);
         let count = self.ready.len();
         for at in 0..count {
@@ -230,11 +232,6 @@ impl Machine {
             if quiet {
                 break;
             }
-        }
-        let busy = self.work.calls.len() > 0;
-        if busy != self.busy {
-            self.busy = busy;
-            self.balancer.set_busy(now, busy);
         }
     }
 

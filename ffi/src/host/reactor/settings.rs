@@ -167,3 +167,34 @@ impl Settings {
 pub(crate) fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keepalive_has_a_floor_and_doubles() {
+        let mut settings = Settings::new("ipv4:127.0.0.1:1");
+        settings.double_keepalive();
+        assert_eq!(settings.connection().1.http2.keepalive_time, None, "off stays off");
+        settings.keepalive = Some((Duration::from_secs(1), Duration::from_secs(5)));
+        assert_eq!(settings.connection().1.http2.keepalive_time, Some(Duration::from_secs(10)));
+        settings.double_keepalive();
+        assert_eq!(settings.connection().1.http2.keepalive_time, Some(Duration::from_secs(20)));
+        assert_eq!(settings.connection().1.http2.keepalive_timeout, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn authorities() {
+        for (target, authority) in [
+            ("dns:///example.org:50051", "example.org:50051"),
+            ("unix:/run/socket", "localhost"),
+            ("ipv4:127.0.0.1:80", "127.0.0.1:80"),
+        ] {
+            assert_eq!(Settings::new(target).authority(), authority, "{target}");
+        }
+        let mut settings = Settings::new("unix:/run/socket");
+        settings.authority = Some("own".into());
+        assert_eq!(settings.authority(), "own");
+    }
+}

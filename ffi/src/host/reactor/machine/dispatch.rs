@@ -27,7 +27,11 @@ impl Machine {
         request: &[u8],
         patient: bool,
     ) -> CallKey {
+        self.latest = now;
         let call_key = self.work.calls.open(now, kind, call);
+        if self.work.calls.len() == 1 {
+            self.balancer.set_busy(now, true);
+        }
         let method = self.settings.method(call.path);
         let record = self.work.calls.at(call_key.index);
         record.wait_for_ready |= method.wait_for_ready.unwrap_or_default();
@@ -272,6 +276,9 @@ impl Machine {
     pub(crate) fn finish(&mut self, key: CallKey) {
         if self.work.calls.get(key).is_some_and(|record| record.stage == Stage::Ended) {
             self.work.calls.close(key.index);
+            if self.work.calls.len() == 0 {
+                self.balancer.set_busy(self.latest, false);
+            }
         }
     }
 }
