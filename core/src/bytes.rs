@@ -1,4 +1,9 @@
-//! Bytes without panics: additions that are checked in debug builds, a writer that remembers that it was full.
+//! Bytes without panics: additions that are checked in debug builds, a writer that remembers that it was full,
+//! packed header fields.
+
+mod fields;
+
+pub use fields::{Fields, Span};
 
 /// Arithmetic that cannot overflow by construction: checked in debug builds (and by the fuzzer), free in
 /// release builds. Use it where a bound stands nearby; use `checked_add` for numbers that a peer chooses.
@@ -147,6 +152,11 @@ impl<'a> Writer<'a> {
     /// Whether nothing was written.
     pub fn is_empty(&self) -> bool {
         self.at == 0
+    }
+
+    /// Whether something did not fit: nothing is written any more.
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 
     /// Octets that still fit.

@@ -40,5 +40,7 @@ pub mod grpc;
 
 pub mod call;
 
+pub mod web;
+
 pub mod balancer;
 pub mod memory;

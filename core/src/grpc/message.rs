@@ -80,18 +80,29 @@ impl Reader {
     /// Messages longer than `max` octets are refused; after an error the stream cannot be read on.
     #[inline]
     pub fn read<'i>(&mut self, input: &mut &'i [u8], max: u32) -> Result<Option<Piece<'i>>, PrefixError> {
+        let checked = |flag, len| match flag {
+            0 | 1 if len > max => Err(PrefixError::TooLarge { len }),
+            0 | 1 => Ok(()),
+            _ => Err(PrefixError::Flag(flag)),
+        };
+        Ok(self.read_frame(input, checked)?.map(|(_, piece)| piece))
+    }
+
+    /// [`read`](Self::read) for a carrier with more flags than one: gives the flag octet along. `check` sees flag and length
+    /// of each frame, once, before any of its octets are taken.
+    #[inline]
+    pub fn read_frame<'i, E>(
+        &mut self,
+        input: &mut &'i [u8],
+        check: impl FnOnce(u8, u32) -> Result<(), E>,
+    ) -> Result<Option<(u8, Piece<'i>)>, E> {
         let begins = usize::from(self.have) < PREFIX;
         if begins {
             self.read_prefix(input);
             if usize::from(self.have) < PREFIX {
                 return Ok(None);
             }
-            if self.flag > 1 {
-                return Err(PrefixError::Flag(self.flag));
-            }
-            if self.len > max {
-                return Err(PrefixError::TooLarge { len: self.len });
-            }
+            check(self.flag, self.len)?;
             self.left = self.len;
         }
         // A message without octets has a part all the same, and one that begins at the input's end has not.
@@ -99,13 +110,14 @@ impl Reader {
             return Ok(None);
         }
         let bytes = take_up_to(input, self.left as usize);
+        let flag = self.flag;
         let piece =
-            Piece { bytes, offset: self.len.minus(self.left), len: self.len, compressed: self.flag == 1 };
+            Piece { bytes, offset: self.len.minus(self.left), len: self.len, compressed: flag & 1 == 1 };
         self.left = self.left.minus(bytes.len() as u32);
         if self.left == 0 {
             *self = Reader::START;
         }
-        Ok(Some(piece))
+        Ok(Some((flag, piece)))
     }
 
     /// Whether the input ended within a prefix or a message.

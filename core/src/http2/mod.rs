@@ -13,7 +13,6 @@ mod connection;
 mod control;
 mod data;
 mod engine;
-mod fields;
 mod header_block;
 mod keepalive;
 mod limits;
@@ -28,10 +27,10 @@ mod stream;
 mod validate;
 mod window;
 
+pub use crate::bytes::{Fields, Span};
 pub use config::Config;
 pub use connection::{Connection, Event, Storage};
 pub use engine::{Engine, Parts, State};
-pub use fields::Fields;
 pub use limits::{Limits, Rate};
 pub use stream::StreamSlot;
 
@@ -44,15 +43,6 @@ pub struct StreamKey {
     pub id: u32,
     /// Index into the lent table; reused after the stream's last event, under a new id.
     pub slot: u16,
-}
-
-/// A place in the header arena. Valid until the next `recv`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// Offset, octets.
-    pub at: u32,
-    /// Length, octets.
-    pub len: u32,
 }
 
 /// Which header list it is (RFC 9113 §8.1).

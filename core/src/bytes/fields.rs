@@ -1,9 +1,18 @@
-//! Header lists as they lie in the arena.
+//! Header lists as they lie in an arena, and places in it.
+
+/// A place in a header arena. Valid until the next `recv`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Offset, octets.
+    pub at: u32,
+    /// Length, octets.
+    pub len: u32,
+}
 
 /// Packed header fields: `u16 name length, u16 value length, name, value`, repeated (network byte order).
 ///
 /// ```
-/// use grpclb_core::http2::Fields;
+/// use grpclb_core::bytes::Fields;
 /// let mut fields = Fields::new(b"\0\x04\0\x02nameok\0\x05\0\0empty");
 /// assert_eq!(fields.get(b"name"), Some(&b"ok"[..]));
 /// assert_eq!(fields.nth(1), Some((&b"empty"[..], &b""[..])));
