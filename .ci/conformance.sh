@@ -37,7 +37,7 @@ done
 passed=0 failed=0 skipped=0
 report() { # NAME LOG CASES
     # Case names are printed twice on one line; a failed one is marked with a cross.
-    grep -E '×|Expected:|Actual:' "$2" | sed 's/.*\r//'
+    grep -aE '×|Expected:|Actual:' "$2" | sed 's/.*\r//' | awk '!seen[$0]++'
     local counts
     counts=$(sed -nE 's/^([0-9]+) tests, ([0-9]+) passed, ([0-9]+) skipped, ([0-9]+) failed$/\1 \2 \3 \4/p' "$2" | tail -1)
     if [ -z "$counts" ]; then

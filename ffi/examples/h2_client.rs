@@ -22,6 +22,9 @@ const USAGE: Usage = Usage {
     ],
 };
 
+/// How long the connection stays after the answer while nothing comes.
+const LINGER: Duration = Duration::from_millis(50);
+
 fn main() {
     let args = USAGE.parse();
     let url = args.operand(0);
@@ -95,7 +98,8 @@ fn run(address: &str, authority: &str, path: &str, patience: Duration, head: boo
             wire.connection.release(stream, n);
         }
         if let Some(outcome) = outcome {
-            // Says goodbye; the answer is there already.
+            // The answer is there already. What the server had on its way behind it (a PING, say) is still heard.
+            while Instant::now() < until && wire.turn(LINGER, |_| {}).is_ok() {}
             let now = wire.now();
             wire.connection.shutdown(now);
             wire.close();

@@ -121,7 +121,6 @@ impl Engine<'_> {
     /// A stream that has no slot ends with RST_STREAM.
     pub(super) fn refuse(&mut self, id: u32, code: ErrorCode) -> Result<(), ConnectionError> {
         self.charge_reset()?;
-        self.state.streams.note_closed(id, Ending::OwnReset);
         self.state.control.due.set(Due::REFUSED);
         if let Some(last) = self.state.control.refused.back_mut()
             && last.code == code

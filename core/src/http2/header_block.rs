@@ -305,14 +305,12 @@ impl Engine<'_> {
         self.state.streams.last_peer = id;
         let short = validator.content_length.is_some_and(|length| length != 0 && end);
         if list.malformed || depends_on_itself || short {
-            self.refuse(id, ErrorCode::PROTOCOL_ERROR)?;
-            return Ok(None);
+            return self.refuse_request(id, ErrorCode::PROTOCOL_ERROR);
         }
         let full = self.open_streams() >= self.max_peer_streams();
         let index = if full { None } else { self.state.streams.insert(self.parts.streams, id) };
         let Some(index) = index else {
-            self.refuse(id, ErrorCode::REFUSED_STREAM)?;
-            return Ok(None);
+            return self.refuse_request(id, ErrorCode::REFUSED_STREAM);
         };
         let send_window = Window::new(self.state.peer.initial_window_size);
         let recv_window = Window::new(self.initial_recv_window());
@@ -329,6 +327,13 @@ impl Engine<'_> {
         let List { fields, too_large, .. } = list;
         let stream = StreamKey { id, slot: index };
         Ok(Some(Token::Headers { stream, kind: HeadersKind::Request, fields, end, too_large }))
+    }
+
+    /// What the client sends further on the stream, before it knows, is let through.
+    fn refuse_request<'i>(&mut self, id: u32, code: ErrorCode) -> Received<'i> {
+        self.state.streams.note_closed(id, Ending::OwnReset);
+        self.refuse(id, code)?;
+        Ok(None)
     }
 
     /// A response or trailers (RFC 9113 §8.1).

@@ -359,7 +359,7 @@ impl Engine<'_> {
         match self.look_up(id) {
             Lookup::Idle => Err(error(code, reason)),
             Lookup::Closed => {
-                self.late_frame()?;
+                self.refuse(id, code)?;
                 Ok(None)
             }
             Lookup::Open(slot) if self.is_resetting(slot) => Ok(None),

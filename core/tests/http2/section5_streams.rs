@@ -130,6 +130,17 @@ fn closed_streams_take_window_update_priority_and_reset_for_a_while() {
 }
 
 #[test]
+fn errors_on_closed_streams_are_answered() {
+    // Whether the answer was faster or not.
+    let (size, protocol) = (ErrorCode::FRAME_SIZE_ERROR, ErrorCode::PROTOCOL_ERROR);
+    for make in [server_half_closed_remote, server_ended, server_peer_reset] {
+        assert_eq!(resets(&mut make(), &frame(Kind::PRIORITY, 0, 1, &[0; 4])), [(1, size)]);
+        assert_eq!(resets(&mut make(), &frame(Kind::PRIORITY, 0, 1, &[0, 0, 0, 1, 9])), [(1, protocol)]);
+        assert_eq!(resets(&mut make(), &window_update(1, 0)), [(1, protocol)]);
+    }
+}
+
+#[test]
 fn a_reset_before_the_rst_stream_left_is_the_end_too() {
     let mut server = server_open();
     server.reset(grpclb_core::http2::StreamKey { id: 1, slot: 0 }, CANCEL);
