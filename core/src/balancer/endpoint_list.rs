@@ -2,6 +2,7 @@
 
 use super::Address;
 use super::address::decimal;
+use super::text::{cut, parts};
 use crate::bytes::Exact;
 use core::fmt;
 
@@ -27,14 +28,14 @@ use core::fmt;
 /// ```
 #[derive(Clone, Debug)]
 pub struct EndpointList<'t> {
-    lines: core::str::Lines<'t>,
+    rest: Option<&'t str>,
     line: u32,
 }
 
 impl<'t> EndpointList<'t> {
     /// Of the whole file's text.
     pub fn new(text: &'t str) -> EndpointList<'t> {
-        EndpointList { lines: text.lines(), line: 0 }
+        EndpointList { rest: Some(text), line: 0 }
     }
 }
 
@@ -70,9 +71,10 @@ impl<'t> Iterator for EndpointList<'t> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let line = self.lines.next()?;
+            let (line, rest) = cut(self.rest?, b'\n');
+            self.rest = rest;
             self.line = self.line.saturating_add(1);
-            let entry = line.split('#').next().unwrap_or_default();
+            let (entry, _) = cut(line, b'#');
             if !entry.trim_ascii().is_empty() {
                 return Some(endpoint(entry).map_err(|(at, expected)| ListError {
                     line: self.line,
@@ -87,11 +89,13 @@ impl<'t> Iterator for EndpointList<'t> {
 /// Words and where they begin in the line.
 fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0usize;
-    line.split([' ', '\t', '\r']).filter_map(move |word| {
-        let start = at;
-        at = at.plus(word.len()).plus(1);
-        if word.is_empty() { None } else { Some((start, word)) }
-    })
+    parts(line, b' ').flat_map(|part| parts(part, b'\t')).flat_map(|part| parts(part, b'\r')).filter_map(
+        move |word| {
+            let start = at;
+            at = at.plus(word.len()).plus(1);
+            if word.is_empty() { None } else { Some((start, word)) }
+        },
+    )
 }
 
 fn endpoint(line: &str) -> Result<ListedEndpoint<'_>, (usize, &'static str)> {

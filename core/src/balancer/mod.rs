@@ -19,6 +19,7 @@ mod service_config;
 mod storage;
 mod subchannel;
 mod target;
+mod text;
 mod timers;
 mod update;
 

@@ -4,6 +4,7 @@ use super::address;
 use super::endpoint::{Address, Key};
 use super::json::{Reader, Str, error, write_path};
 use super::policy::Policy;
+use super::text;
 use crate::time::Duration;
 use core::fmt;
 
@@ -154,7 +155,7 @@ impl<'j> ServiceConfig<'j> {
     pub fn method(&self, path: &str) -> MethodConfig {
         let Some(text) = self.methods else { return MethodConfig::default() };
         let path = path.strip_prefix('/').unwrap_or(path);
-        let (service, method) = path.rsplit_once('/').unwrap_or((path, ""));
+        let (service, method) = text::cut_last(path, b'/').unwrap_or((path, ""));
         let mut best = (0, MethodConfig::default());
         let walked = Reader::new(text).array("", |reader| {
             let mut rank = 0;
@@ -518,10 +519,10 @@ fn seconds(reader: &mut Reader<'_>) -> Result<Duration> {
     let at = reader.at();
     let text = reader.string(SECONDS)?.raw();
     let parsed = text.strip_suffix('s').and_then(|number| {
-        let (whole, fraction) = match number.split_once('.') {
-            Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
-            Some(_) => return None,
-            None => (number, ""),
+        let (whole, fraction) = text::cut(number, b'.');
+        let fraction = match fraction {
+            Some("") => return None,
+            fraction => fraction.unwrap_or_default(),
         };
         if whole.is_empty() || whole.len() > 12 || fraction.len() > 9 {
             return None;

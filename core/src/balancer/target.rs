@@ -1,6 +1,7 @@
 //! Target URIs (grpc/doc/naming.md, RFC 3986).
 
 use super::address::{self, AddressError};
+use super::text::{cut, cut_last, parts};
 use crate::bytes::Exact;
 use core::fmt::{self, Write};
 use core::net::SocketAddr;
@@ -86,9 +87,8 @@ impl<'t> Target<'t> {
     /// Reads a target. An unknown scheme means `dns:///` and the whole text, as gRPC prescribes.
     pub fn parse(text: &'t str) -> Result<Target<'t>> {
         let whole = Part { text, at: 0 };
-        let Some(colon) = text.find(':') else { return dns("", whole) };
-        let scheme = text.get(..colon).unwrap_or_default();
-        let rest = whole.after(colon.plus(1));
+        let (scheme, Some(_)) = cut(text, b':') else { return dns("", whole) };
+        let rest = whole.after(scheme.len().plus(1));
         let is = |name: &str| scheme.eq_ignore_ascii_case(name);
         if is("dns") {
             let (authority, host) = split_authority(rest)?;
@@ -127,9 +127,9 @@ impl<'t> Target<'t> {
 /// `//AUTHORITY/REST`, or `REST`.
 fn split_authority(rest: Part<'_>) -> Result<(&str, Part<'_>)> {
     let Some(after) = rest.text.strip_prefix("//") else { return Ok(("", rest)) };
-    match after.find('/') {
-        Some(slash) => Ok((after.get(..slash).unwrap_or_default(), rest.after(slash.plus(3)))),
-        None => error(rest.at.saturating_add(rest.text.len()), SLASHES),
+    match cut(after, b'/') {
+        (authority, Some(_)) => Ok((authority, rest.after(authority.len().plus(3)))),
+        _ => error(rest.at.saturating_add(rest.text.len()), SLASHES),
     }
 }
 
@@ -155,19 +155,22 @@ fn without_authority_keep_slash(rest: Part<'_>) -> Result<Part<'_>> {
 fn dns<'t>(authority: &'t str, part: Part<'t>) -> Result<Target<'t>> {
     let text = part.text;
     let (host, port) = if text.starts_with('[') {
-        let Some(close) = text.find(']') else { return error(part.at.saturating_add(text.len()), "`]`") };
-        let host = Part { text: text.get(1..close).unwrap_or_default(), at: part.at.saturating_add(1) };
-        let after = part.after(close.plus(1));
+        let inner = part.after(1);
+        let (address, Some(_)) = cut(inner.text, b']') else {
+            return error(part.at.saturating_add(text.len()), "`]`");
+        };
+        let host = Part { text: address, at: inner.at };
+        let after = inner.after(address.len().plus(1));
         match after.text.strip_prefix(':') {
             Some(_) => (host, Some(after.after(1))),
             None if after.text.is_empty() => (host, None),
             None => return error(after.at, "`:` and a port"),
         }
     } else {
-        match (text.find(':'), text.rfind(':')) {
-            (Some(first), Some(last)) if first == last => {
-                let host = if first == 0 { "localhost" } else { text.get(..first).unwrap_or_default() };
-                (Part { text: host, at: part.at }, Some(part.after(first.plus(1))))
+        match cut(text, b':') {
+            (name, Some(port)) if !port.contains(':') => {
+                let host = if name.is_empty() { "localhost" } else { name };
+                (Part { text: host, at: part.at }, Some(part.after(name.len().plus(1))))
             }
             _ => (part, None), // none, or an IPv6 address without brackets
         }
@@ -178,7 +181,7 @@ fn dns<'t>(authority: &'t str, part: Part<'t>) -> Result<Target<'t>> {
     };
     if host.text.contains(':') || text.starts_with('[') {
         // The zone may be a name here: that is the system's business.
-        let address = host.text.split('%').next().unwrap_or_default();
+        let (address, _) = cut(host.text, b'%');
         let (ip, _, _) = address::ip_and_port(address).map_err(moved_by(host.at))?;
         if ip.is_ipv4() {
             return error(host.at, "an IPv6 address");
@@ -198,7 +201,7 @@ fn moved_by(by: usize) -> impl Fn(AddressError) -> TargetError {
 
 fn addresses<'t>(part: Part<'t>, v6: bool) -> Result<Target<'t>> {
     let mut at = part.at;
-    for item in part.text.split(',') {
+    for item in parts(part.text, b',') {
         let (ip, _, _) = address::ip_and_port(item).map_err(moved_by(at))?;
         if ip.is_ipv6() != v6 {
             return error(at, if v6 { "an IPv6 address" } else { "an IPv4 address" });
@@ -294,24 +297,15 @@ pub struct Addresses<'t> {
 
 impl<'t> Addresses<'t> {
     fn first(&self) -> &'t str {
-        self.rest.and_then(|rest| rest.split(',').next()).unwrap_or_default()
+        self.rest.map_or("", |rest| cut(rest, b',').0)
     }
 }
 
 impl Iterator for Addresses<'_> {
     type Item = SocketAddr;
     fn next(&mut self) -> Option<SocketAddr> {
-        let rest = self.rest?;
-        let item = match rest.split_once(',') {
-            Some((item, rest)) => {
-                self.rest = Some(rest);
-                item
-            }
-            None => {
-                self.rest = None;
-                rest
-            }
-        };
+        let (item, rest) = cut(self.rest?, b',');
+        self.rest = rest;
         let (ip, zone, port) = address::ip_and_port(item).ok()?;
         Some(address::socket(ip, zone, port.unwrap_or(DEFAULT_PORT)))
     }
@@ -340,12 +334,9 @@ impl fmt::Display for Authority<'_> {
                 }
                 if port == DEFAULT_PORT { Ok(()) } else { write!(f, ":{port}") }
             }
-            Kind::Listed(item) => match (item.strip_prefix('['), item.rfind(']')) {
-                (Some(inner), Some(close)) => {
-                    let after = item.get(close.plus(1)..).unwrap_or_default();
-                    write!(f, "[{}]{after}", without_zone(inner))
-                }
-                _ if item.matches(':').count() > 1 => write!(f, "[{}]", without_zone(item)),
+            Kind::Listed(item) => match (item.strip_prefix('['), cut_last(item, b']')) {
+                (Some(inner), Some((_, after))) => write!(f, "[{}]{after}", without_zone(inner)),
+                _ if item.bytes().filter(|b| *b == b':').count() > 1 => write!(f, "[{}]", without_zone(item)),
                 _ => f.write_str(item),
             },
         }
@@ -354,7 +345,7 @@ impl fmt::Display for Authority<'_> {
 
 /// A zone means something on this machine only (RFC 6874 §4).
 fn without_zone(address: &str) -> &str {
-    address.split(['%', ']']).next().unwrap_or_default()
+    cut(cut(address, b'%').0, b']').0
 }
 
 /// What is neither unreserved nor a sub-delimiter is percent-encoded (RFC 3986 §3.2.2); what is already, stays.
