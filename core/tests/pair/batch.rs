@@ -1,7 +1,10 @@
 //! `recv_batch` and `recv` are the same machine.
 
 use crate::heap::{Heap, Sizes};
-use grpclb_core::call::{CallHead, Config, Connection, End};
+use crate::raw::{Raw, list};
+use crate::raw_server::GOOD;
+use grpclb_core::call::{CallHead, Config, Connection, End, Event};
+use grpclb_core::grpc::message;
 use grpclb_core::time::{Duration, Instant};
 use proptest::prelude::*;
 
@@ -21,9 +24,25 @@ fn requests() -> Vec<u8> {
         let head = CallHead { path: b"/a.B/C", authority: b"host", metadata, timeout, ..CallHead::default() };
         let call = client.start_call(now, &head).unwrap();
         client.send_message(call, &[i; 30], End::More).unwrap();
-        client.send_message(call, &[], if i % 2 == 0 { End::Last } else { End::More }).unwrap();
+        client.send_message(call, &[], End::More).unwrap();
+        client.send_message(call, &[i; 3], if i % 2 == 0 { End::Last } else { End::More }).unwrap();
     }
     client.transmit(now).to_vec()
+}
+
+/// Eight requests with three messages each in one DATA frame; half of them end there.
+fn frames_of_three() -> Vec<u8> {
+    let mut client = Raw::new(false);
+    for i in 0..8u8 {
+        client.seen.stream = Some(client.connection.open(Instant::default(), list(GOOD), false).unwrap());
+        let mut data = Vec::new();
+        for message in [&[i; 30][..], &[], &[i; 3]] {
+            data.extend(message::prefix(message.len() as u32, false));
+            data.extend(message);
+        }
+        client.data(&data, i % 2 == 0);
+    }
+    client.transmit()
 }
 
 proptest! {
@@ -66,5 +85,38 @@ proptest! {
             }
         }
         prop_assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn what_is_left_may_come_in_other_pieces(lens in prop::collection::vec(1usize..90, 1..40)) {
+        let (now, bytes) = (Instant::default(), frames_of_three());
+        let mut server = connection(true, 16_384);
+        let (mut at, mut lens) = (0, lens.iter().cycle());
+        let (mut messages, mut open, mut ends) = (Vec::new(), Vec::<u8>::new(), 0);
+        while at < bytes.len() {
+            // Another slice at each call, whether the last one was used up or not.
+            let end = bytes.len().min(at + lens.next().unwrap());
+            let mut input = &bytes[at..end];
+            match server.recv(now, &mut input).unwrap() {
+                Some(Event::Message { piece, end, .. }) => {
+                    prop_assert_eq!(piece.offset as usize, open.len());
+                    open.extend(piece.bytes);
+                    if piece.is_last() {
+                        messages.push(std::mem::take(&mut open));
+                    }
+                    ends += usize::from(end);
+                }
+                Some(Event::End { .. }) => ends += 1,
+                Some(_) => {}
+                None => prop_assert!(input.is_empty()),
+            }
+            at = end - input.len();
+        }
+        while let Some(event) = server.recv(now, &mut &[][..]).unwrap() {
+            ends += usize::from(matches!(event, Event::End { .. }));
+        }
+        let expected: Vec<_> = (0..8u8).flat_map(|i| [vec![i; 30], vec![], vec![i; 3]]).collect();
+        prop_assert_eq!(messages, expected);
+        prop_assert_eq!(ends, 4);
     }
 }

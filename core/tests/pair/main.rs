@@ -88,7 +88,7 @@ fn a_stream_without_messages() {
 }
 
 #[test]
-fn many_messages_in_one_frame() {
+fn many_small_messages() {
     let mut pair = Pair::ready(&Setup::usual());
     let sent: Vec<_> = (0..300).map(|i| bytes(i % 7)).collect();
     let number = pair.call("/test/Echo", sent.clone());

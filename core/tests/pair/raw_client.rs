@@ -321,3 +321,71 @@ fn a_status_before_this_sides_end_closes_the_stream() {
     server.receive(&client.transmit());
     assert_eq!(server.seen.reset, Some(ErrorCode::NO_ERROR));
 }
+
+/// A call that is cancelled and of which more arrives before `poll_event` is asked: one status, and nothing else.
+fn cancelled_in_between(answer: impl FnOnce(&mut Raw)) {
+    let (mut client, mut server) = call(&head(), |_| {});
+    client.connection.cancel(client.call);
+    answer(&mut server);
+    client.receive(&server.transmit());
+    let told = std::mem::take(&mut client.told);
+    assert_eq!((told.metadata, told.messages.len()), (None, 0));
+    assert_eq!(told.status.unwrap().0, Code::CANCELLED);
+    assert_eq!(client.connection.calls(), 0);
+    server.receive(&client.transmit());
+    client.receive(&server.transmit());
+    assert!(client.told.status.is_none());
+}
+
+#[test]
+fn what_arrives_after_a_cancellation_is_not_told() {
+    cancelled_in_between(|_| {});
+    cancelled_in_between(|server| server.headers(OK_HEAD, false));
+    cancelled_in_between(|server| {
+        server.headers(OK_HEAD, false);
+        server.data(b"\0\0\0\0\x01a\0\0\0\0\x01b", false);
+    });
+    cancelled_in_between(|server| {
+        server.headers(OK_HEAD, false);
+        server.data(b"\0\0\0\0\x01a", true);
+    });
+    cancelled_in_between(|server| {
+        server.headers(OK_HEAD, false);
+        server.headers(&[("grpc-status", "0")], true);
+    });
+    cancelled_in_between(|server| {
+        server.connection.reset(server.seen.stream.unwrap(), ErrorCode::REFUSED_STREAM);
+    });
+}
+
+#[test]
+fn goaway_tells_what_may_be_tried_again() {
+    let (mut connection, mut server) = (calls(false), Raw::new(true));
+    let now = Instant::default();
+    let start = |connection: &mut Connection<Heap>| connection.start_call(now, &head()).unwrap();
+    let (seen, refused) = (start(&mut connection), start(&mut connection));
+    let bytes = connection.transmit(now).to_vec();
+    connection.transmitted(bytes.len());
+    server.receive(&bytes);
+    let never_left = start(&mut connection);
+    let mut bytes = server.transmit();
+    // GOAWAY, last stream 1, NO_ERROR (RFC 9113 §6.8).
+    bytes.extend([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
+    let mut input = &bytes[..];
+    let mut told = Vec::new();
+    while let Some(event) = connection.recv(now, &mut input).unwrap() {
+        if let Event::GoAway { last, .. } = event {
+            assert_eq!(last, seen.id);
+        }
+    }
+    while let Some(event) = connection.poll_event() {
+        if let Event::Status { call, status } = event {
+            told.push((call, status.code, status.fate));
+        }
+    }
+    let expected =
+        [(refused, Code::UNAVAILABLE, Fate::Refused), (never_left, Code::UNAVAILABLE, Fate::NeverLeft)];
+    assert_eq!(told, expected);
+    assert_eq!(connection.calls(), 1);
+    assert_eq!(connection.start_call(now, &head()), Err(grpclb_core::call::StartCallError::GoingAway));
+}

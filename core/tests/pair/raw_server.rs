@@ -7,7 +7,7 @@ use grpclb_core::error::ErrorCode;
 use grpclb_core::grpc::Code;
 use grpclb_core::time::{Duration, Instant};
 
-const GOOD: &[(&str, &str)] = &[
+pub const GOOD: &[(&str, &str)] = &[
     (":method", "POST"),
     (":scheme", "http"),
     (":path", "/a.B/C"),
@@ -287,4 +287,47 @@ fn replies_are_all_or_nothing() {
     exchange.server.reply(second, &[2; 20_000]).unwrap();
     exchange.run();
     assert_eq!((exchange.server.calls(), exchange.client.seen.data.len()), (0, 40_010));
+}
+
+/// A server whose outbox is so full that the answer to a bad request has to wait.
+fn owing() -> Exchange {
+    let mut exchange = Exchange::new();
+    exchange.send(GOOD, b"", true);
+    let (call, ..) = exchange.told.call.unwrap();
+    let fits = (0..33_000).rev().find(|len| exchange.server.reply(call, &vec![1; *len]).is_ok());
+    assert!(fits > Some(32_000));
+    let bad = request(&[("content-type", None)]);
+    let stream = exchange.client.connection.open(Instant::default(), list(&bad), false).unwrap();
+    exchange.client.seen = Seen { stream: Some(stream), ..Seen::default() };
+    exchange.told = Told::default();
+    let bytes = exchange.client.transmit();
+    assert!(exchange.server.recv(Instant::default(), &mut &bytes[..]).unwrap().is_none());
+    assert!(exchange.server.poll_event().is_none());
+    assert_eq!(exchange.server.calls(), 1);
+    exchange
+}
+
+#[test]
+fn an_answer_that_has_to_wait_is_sent_in_the_end() {
+    let mut exchange = owing();
+    exchange.run();
+    // The reply that filled the outbox came first.
+    let statuses = exchange.client.seen.headers.iter().flatten().filter(|(name, _)| name == "grpc-status");
+    assert_eq!(statuses.map(|(_, value)| &value[..]).collect::<Vec<_>>(), ["0", "13"]);
+    assert_eq!(exchange.server.calls(), 0);
+    assert!(exchange.told.call.is_none() && !exchange.told.writable);
+}
+
+#[test]
+fn an_answer_that_waits_ends_with_its_stream_or_connection() {
+    let mut exchange = owing();
+    exchange.server.carrier_lost(Instant::default());
+    assert_eq!(exchange.server.calls(), 0);
+    assert!(exchange.server.poll_event().is_none());
+
+    let mut exchange = owing();
+    exchange.client.connection.reset(exchange.client.seen.stream.unwrap(), ErrorCode::CANCEL);
+    let bytes = exchange.client.transmit();
+    assert!(exchange.server.recv(Instant::default(), &mut &bytes[..]).unwrap().is_none());
+    assert_eq!(exchange.server.calls(), 0);
 }
