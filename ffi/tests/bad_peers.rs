@@ -229,3 +229,19 @@ fn targets_and_configs_that_do_not_parse() {
         assert!(error.starts_with("service config: ") && error.contains(path), "{config}: {error}");
     }
 }
+
+/// A call that finds the channel undriven has patience with attempts that were overdue. When it ends while an attempt
+/// is still under way, the call waits on for its deadline.
+#[test]
+fn patience_ends_while_the_attempt_goes_on() {
+    let _watchdog = Watchdog::new(20);
+    let peer = Peer::new(|mut wire| wire.linger());
+    let channel = Channel::builder(&peer.target()).build().expect("a channel");
+    std::thread::sleep(Duration::from_millis(100));
+    let started = Instant::now();
+    let status = channel
+        .unary(&Call::new(PATH).timeout(Duration::from_millis(1_500)), b"", &mut Vec::new())
+        .expect_err("nobody answers");
+    assert_eq!(status.code, Code::DEADLINE_EXCEEDED, "{status}");
+    assert!((1_500..5_000).contains(&(started.elapsed().as_millis() as u64)), "{:?}", started.elapsed());
+}

@@ -197,6 +197,8 @@ impl Machine {
         let over = record.deadline.is_some_and(|deadline| deadline <= now);
         match record.stage {
             Stage::Queued => {
+                // Patience that is over must not be waited for again: its timer would be due for ever.
+                record.patience = record.patience.filter(|until| *until > now);
                 self.queue.remove(&mut self.work.calls, index);
                 self.begin(index, now);
             }
