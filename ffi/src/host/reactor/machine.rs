@@ -133,15 +133,16 @@ impl Machine {
 
     /// Writes what there is to write.
     pub(crate) fn flush(&mut self, now: Instant) {
-        while let Some(index) = self.dirty.pop() {
-            let Some(Some(conn)) = self.conns.get_mut(index as usize) else { continue };
-            let mut sink = Sink { now, state: &mut conn.state, work: &mut self.work };
-            let turn = conn.carrier.transmit(now, &mut sink);
-            conn.state.dirty = false;
-            self.follow(index, now, turn);
-            if self.dirty.is_empty() {
-                self.settle(now);
+        while !self.dirty.is_empty() {
+            while let Some(index) = self.dirty.pop() {
+                // It may have gone since it was noted.
+                let Some(Some(conn)) = self.conns.get_mut(index as usize) else { continue };
+                let mut sink = Sink { now, state: &mut conn.state, work: &mut self.work };
+                let turn = conn.carrier.transmit(now, &mut sink);
+                conn.state.dirty = false;
+                self.follow(index, now, turn);
             }
+            self.settle(now);
         }
     }
 
