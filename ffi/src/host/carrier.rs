@@ -307,8 +307,14 @@ impl Carrier {
     fn deliver(&mut self, mut any: bool, handler: &mut impl Handler) {
         loop {
             while let Some(event) = self.connection.poll_event() {
+                let writable = matches!(event, Event::Writable { .. });
                 handler.event(event);
                 any = true;
+                if writable {
+                    // It sends before the next is told: told all at once, they would all run for the same room, and
+                    // the work of a write would grow with the number of streams that wait.
+                    handler.settle(&mut self.connection);
+                }
             }
             if !any {
                 return;
