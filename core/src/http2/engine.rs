@@ -62,6 +62,8 @@ pub struct State {
     pub(super) control: Control,
     pub(super) away: GoingAway,
     pub(super) timers: Timers,
+    /// Of the two queues of sends that wait, the next turn is the one's that waits for the outbox.
+    pub(super) outbox_turn: bool,
     /// Room in the outbox that a blocked `open` waits for; 0: none waits.
     pub(super) open_needs: usize,
     pub(super) resets: Bucket,
@@ -97,6 +99,7 @@ impl State {
             control: Control::new(),
             away: GoingAway::default(),
             timers: Timers::new(config, now),
+            outbox_turn: true,
             open_needs: 0,
             resets: Bucket::new(limits.resets.unwrap_or(Rate::UNLIMITED), now),
             idle_frames: Bucket::new(limits.idle_frames, now),
@@ -175,22 +178,28 @@ impl<'a> Engine<'a> {
         None
     }
 
-    /// Fair order: the send that was blocked first goes on first.
+    /// Fair order: the send that was blocked first goes on first, and the two queues take turns. Nobody overtakes one
+    /// whose turn it is while it waits for room: there might never be enough of it again.
     fn next_writable(&mut self) -> Option<u16> {
         let room = self.state.outbox.room(self.parts.outbox);
         let window = self.state.send_window.octets();
         let slots = &*self.parts.streams;
-        let can = |slot: u16, window: u32| {
-            let slot = slots.get(usize::from(slot));
-            slot.is_some_and(|slot| slot.needs as usize <= room && u32::from(slot.needs_window) <= window)
-        };
+        let slot = |index: u16| slots.get(usize::from(index));
         let streams = &self.state.streams;
-        let slot = match streams.wait_outbox.first().filter(|slot| can(*slot, u32::MAX)) {
-            Some(slot) => slot,
-            None => streams.wait_connection.first().filter(|slot| can(*slot, window))?,
+        let for_outbox = streams.wait_outbox.first();
+        let has_window =
+            |index: &u16| slot(*index).is_some_and(|slot| u32::from(slot.needs_window) <= window);
+        let for_window = streams.wait_connection.first().filter(has_window);
+        let next = match for_outbox {
+            Some(first) if for_window.is_none() || self.state.outbox_turn => first,
+            _ => for_window?,
         };
-        self.stop_waiting(slot);
-        Some(slot)
+        if slot(next).is_none_or(|slot| slot.needs as usize > room) {
+            return None;
+        }
+        self.state.outbox_turn = for_outbox != Some(next);
+        self.stop_waiting(next);
+        Some(next)
     }
 
     /// The fields of a token, until the next `recv`.
@@ -286,8 +295,23 @@ impl<'a> Engine<'a> {
         if self.state.error.is_none() {
             self.state.error = Some(error);
             self.state.control.fail();
+            self.keep_back();
         }
         self.state.error.unwrap_or(error)
+    }
+
+    /// Takes back what waits in the outbox from the first request on of which no octet has left: who made it is told
+    /// so, and may make it again elsewhere. The GOAWAY must not take it along.
+    fn keep_back(&mut self) {
+        if self.state.config.server {
+            return;
+        }
+        let outbox = &self.state.outbox;
+        let waiting = self.parts.streams.iter().filter(|slot| slot.id != 0);
+        let first = waiting.map(|slot| slot.headers_at).filter(|at| !outbox.was_sent(*at)).min();
+        if let Some(first) = first {
+            self.state.outbox.truncate(first);
+        }
     }
 
     /// One side of the stream ended; when both have, the stream is over.

@@ -57,6 +57,14 @@ impl Outbox {
         self.end = self.end.plus(n);
     }
 
+    /// Takes back what was put from `position` on, if it was not sent.
+    pub(super) fn truncate(&mut self, position: u64) {
+        let keep = position.saturating_sub(self.sent);
+        if keep < self.unsent() as u64 {
+            self.end = self.start.saturating_add(keep as usize);
+        }
+    }
+
     /// What waits to be sent.
     pub(super) fn lent<'b>(&self, buffer: &'b [u8]) -> &'b [u8] {
         buffer.get(self.start..self.end).unwrap_or_default()
@@ -97,6 +105,10 @@ mod tests {
         assert_eq!(outbox.lent(&buffer), b"efghijklmn");
         assert_eq!(outbox.position(), 14);
         assert!(outbox.was_sent(3) && !outbox.was_sent(4));
+        outbox.truncate(20);
+        assert_eq!(outbox.lent(&buffer), b"efghijklmn");
+        outbox.truncate(6);
+        assert_eq!((outbox.lent(&buffer), outbox.position()), (&b"ef"[..], 6));
         outbox.transmitted(10);
         assert_eq!((outbox.room(&buffer), outbox.unsent()), (10, 0));
     }

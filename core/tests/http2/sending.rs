@@ -153,3 +153,50 @@ fn control_frames_come_through_however_much_is_sent() {
     }
     assert!(frames(&out).iter().any(|(head, _)| head.kind == Kind::PING));
 }
+
+#[test]
+fn a_stream_that_got_its_window_back_takes_its_turn_among_those_that_wait_for_room() {
+    let mut client = client_with(Memory::new(8, 4_096, 4_096, 500), &Config::client(), &[]);
+    feed(&mut client, &window_update(0, 1 << 20), usize::MAX).unwrap();
+    let late = opened(&mut client, false);
+    let mut left = 65_535;
+    while left > 0 {
+        left -= client.send_data(late, &vec![0; left], false).unwrap_or(0);
+        take(&mut client);
+        polled(&mut client);
+    }
+    assert_eq!(client.send_data(late, b"more", false), Err(StreamError::Blocked));
+    let others: Vec<StreamKey> = (0..3).map(|_| opened(&mut client, false)).collect();
+    for stream in &others {
+        _ = client.send_data(*stream, &[0; 20_000], false);
+    }
+    feed(&mut client, &window_update(late.id, 1_000), usize::MAX).unwrap();
+    let mut order = Vec::new();
+    for _ in 0..8 {
+        take(&mut client);
+        while let Some(event) = client.poll_event().map(told) {
+            let Told::Writable { stream } = event else { panic!("{event:?}") };
+            order.push(stream);
+            if stream != late.id {
+                _ = client.send_data(others[stream as usize / 2 - 1], &[0; 20_000], false);
+            }
+        }
+    }
+    assert!(order.contains(&late.id), "{order:?}");
+}
+
+#[test]
+fn calls_that_are_lost_with_the_connection_before_they_left_do_not_leave_with_the_goaway() {
+    let mut client = client_ready();
+    let sent = opened(&mut client, false);
+    client.send_data(sent, b"on its way", false).unwrap();
+    let kept = client.open(NOW, list(&POST), false).unwrap();
+    client.send_data(kept, b"not yet", true).unwrap();
+    let half = client.transmit(NOW).len() / 3;
+    client.transmitted(half);
+    feed(&mut client, &data(0, b"wrong", false), usize::MAX).unwrap_err();
+    let wire = take(&mut client);
+    assert!(wire.windows(6).all(|part| part != b"not ye"), "who asked was told that it never left");
+    assert!(wire.ends_with(b"DATA on stream 0"), "the GOAWAY does: {wire:?}");
+    assert!(client.is_closed());
+}
