@@ -176,6 +176,20 @@ def run(argv, log, seconds):
             os.killpg(child.pid, signal.SIGKILL)
 
 
+def essence(output):
+    """What tells of a failure: what stands under each failed test, or else the end."""
+    lines = output.splitlines()
+    found = []
+    for at, line in enumerate(lines):
+        if line.startswith(("---- ", "FAIL  ", "FAILED  ")):
+            # Its traceback or panic message ends at an empty line, the one after the heading apart.
+            more = at + 2
+            while more < min(at + 30, len(lines)) and lines[more].strip():
+                more += 1
+            found += lines[at:more]
+    return found[:120] if found else lines[-60:]
+
+
 def set_up(needs, places, log, ready):
     """Runs the set-up scripts of a part once; gives the words for what is missing, or None."""
     for need in needs:
@@ -219,8 +233,8 @@ def run_part(part, places, ready):
             found = count(argv, code, output)
             counts += found
             if found.failed:
-                tail = output.splitlines()[-60:]
-                print("\n".join(["    failed; the end of its output:", *("    | " + line for line in tail)]), flush=True)
+                print("    failed; of its output:")
+                print("\n".join("    | " + line for line in essence(output)), flush=True)
                 if argv == PROGRAMS:
                     break
         if counts.total() == 0:

@@ -47,6 +47,13 @@ class Counting(unittest.TestCase):
         self.assertEqual(counted(["cargo", "build"], 101, ""), (0, 1, 0))
 
 
+class Essence(unittest.TestCase):
+    def test_what_failed_is_shown_and_not_what_came_after(self):
+        output = "test a ... ok\n---- b stdout ----\n\nthread 'b' panicked at x\nleft: 1\n\n" + "more\n" * 200
+        self.assertEqual(driver.essence(output), ["---- b stdout ----", "", "thread 'b' panicked at x", "left: 1"])
+        self.assertEqual(driver.essence("x\n" * 200), ["x"] * 60)
+
+
 class Running(unittest.TestCase):
     """The whole driver over parts that are made up."""
 
