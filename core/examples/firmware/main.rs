@@ -1,7 +1,7 @@
 //! gRPC on a microcontroller: no heap, no operating system, all memory in one static that lies in `.bss`.
 //!
 //! `.ci/firmware.sh` links it for thumbv7em-none-eabi and looks at the result: where the storage lies, and that no
-//! panic can be reached. The board is left out: [`board`] stands for its driver, in a way that no optimizer sees
+//! panic can be reached. Two collectors are balanced over; one connection at a time is enough for it. The board is left out: [`board`] stands for its driver, in a way that no optimizer sees
 //! through.
 //!
 //! ```text
@@ -11,6 +11,10 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![forbid(unsafe_code)]
 
+use grpclb_core::balancer::{
+    self, Action, Address, Channel, Endpoint, Pick, Position, ServiceConfig, SubchannelEvent, SubchannelId,
+    Target,
+};
 use grpclb_core::call::{CallHead, CallId, Config, Connection, End, Event, Storage};
 use grpclb_core::grpc::Code;
 use grpclb_core::http2::ConnectionError;
@@ -20,9 +24,13 @@ use grpclb_core::time::Duration;
 /// Four calls at once; 512 octets for each header table, 2 KiB for headers, 4 KiB to transmit.
 type Memory = Inline<4, 512, 512, 2048, 4096>;
 
+/// Two collectors, and the text of their addresses.
+type Collectors = balancer::Inline<2, 32>;
+
 /// The board's clock and its network: `black_box` stands for registers and DMA.
 mod board {
     use core::hint::black_box;
+    use grpclb_core::balancer::Address;
     use grpclb_core::time::Instant;
 
     pub(crate) fn now() -> Instant {
@@ -38,6 +46,16 @@ mod board {
     /// How many of them the network took.
     pub(crate) fn send(bytes: &[u8]) -> usize {
         black_box(bytes).len()
+    }
+
+    /// Connects, and says whether that went well.
+    pub(crate) fn connect(address: Address<'_>) -> bool {
+        black_box(address) != Address::Unix(b"")
+    }
+
+    /// Settings that somebody has typed into the board.
+    pub(crate) fn settings() -> [&'static str; 3] {
+        black_box(["ipv4:10.0.0.1:50051", "10.0.0.2:50051", r#"{"loadBalancingPolicy":"round_robin"}"#])
     }
 
     pub(crate) fn measure() -> [u8; 4] {
@@ -125,6 +143,40 @@ fn report<S: Storage>(station: &mut Station, connection: &mut Connection<S>) {
     }
 }
 
+/// Reads the settings: the first collector is a target, the second an address, then the service config.
+fn resolve(channel: &mut Channel<&mut Collectors>) -> Option<()> {
+    let [target, second, config] = board::settings();
+    let first = match Target::parse(target).ok()? {
+        Target::Addresses(mut addresses) => Address::Ip(addresses.next()?),
+        _ => return None,
+    };
+    let addresses = [[first], [Address::parse(second).ok()?]];
+    let endpoints = addresses.each_ref().map(|addresses| Endpoint { addresses, weight: 1 });
+    let config = ServiceConfig::parse(config).ok()?;
+    channel.handle_resolution(board::now(), &endpoints, &config).ok()
+}
+
+/// The collector whose turn it is, connected.
+fn choose(channel: &mut Channel<&mut Collectors>, position: &Position) -> Option<SubchannelId> {
+    channel.connect(board::now());
+    channel.handle_timeout(board::now());
+    while let Some(action) = channel.poll_action() {
+        match action {
+            Action::Resolve if resolve(channel).is_none() => channel.handle_resolution_error(board::now()),
+            Action::Connect(id) => {
+                let connected = channel.address(id).is_some_and(board::connect);
+                let event = if connected { SubchannelEvent::Ready } else { SubchannelEvent::Failed };
+                channel.handle_subchannel(board::now(), id, event);
+            }
+            Action::Resolve | Action::Close(_) => {}
+        }
+    }
+    match channel.pick(board::now(), position) {
+        Pick::Subchannel(id) => Some(id),
+        _ => None,
+    }
+}
+
 /// Runs until the connection ends, then begins another one in the same memory.
 fn run(memory: &mut Memory, buffer: &mut [u8]) -> Station {
     let mut station = Station::default();
@@ -149,8 +201,14 @@ mod start {
         // `entry` makes references of these. All zero, so the linker puts them into `.bss`, and flash holds none of it.
         static mut MEMORY: Memory = Memory::new();
         static mut BUFFER: [u8; 1024] = [0; 1024];
+        static mut COLLECTORS: Collectors = Collectors::new();
+        let position = Position::new(board::now().as_nanos());
+        let mut channel = Channel::new(COLLECTORS, &balancer::Config::default());
         loop {
-            core::hint::black_box(run(MEMORY, BUFFER));
+            if let Some(id) = choose(&mut channel, &position) {
+                core::hint::black_box(run(MEMORY, BUFFER));
+                channel.handle_subchannel(board::now(), id, SubchannelEvent::Lost);
+            }
         }
     }
 
@@ -165,7 +223,14 @@ mod start {
 #[cfg(not(target_os = "none"))]
 fn main() {
     let mut memory = Memory::new();
-    let station =
-        if std::env::args().len() > 9 { run(&mut memory, &mut [0; 1024]) } else { Station::default() };
-    println!("{} octets of storage, {} reports delivered", size_of::<Memory>(), station.delivered);
+    let mut collectors = Collectors::new();
+    let mut channel = Channel::new(&mut collectors, &balancer::Config::default());
+    let chosen = choose(&mut channel, &Position::new(0)).and_then(|id| channel.address(id));
+    println!(
+        "{} octets of storage; the first collector is {chosen:?}",
+        size_of::<Memory>() + size_of::<Collectors>()
+    );
+    if std::env::args().len() > 9 {
+        println!("{} reports delivered", run(&mut memory, &mut [0; 1024]).delivered);
+    }
 }
