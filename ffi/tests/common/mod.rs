@@ -20,7 +20,8 @@ impl Watchdog {
             let end = Instant::now() + Duration::from_secs(seconds);
             while !seen.load(Ordering::Relaxed) {
                 if Instant::now() > end {
-                    eprintln!("{name} hangs: no end within {seconds} s");
+                    // Past the capture of test output.
+                    let _ = writeln!(io::stderr(), "{name} hangs: no end within {seconds} s");
                     std::process::exit(3);
                 }
                 thread::sleep(Duration::from_millis(50));
