@@ -77,11 +77,6 @@ pub(super) fn is_any_grpc(content_type: &[u8]) -> bool {
     strip(content_type, b"application/grpc").is_some()
 }
 
-/// Octets of a packed field.
-pub(super) const fn packed_len(name: usize, value: usize) -> usize {
-    name.saturating_add(value).saturating_add(4)
-}
-
 /// Appends a packed field whose value `write` makes; nothing when it is longer than 65 535 octets, which counts as full.
 pub(super) fn put_field(to: &mut Writer<'_>, name: &[u8], write: impl FnOnce(&mut Writer<'_>)) {
     let at = to.len();
@@ -155,7 +150,7 @@ mod tests {
         let mut buffer = vec![0; 70_000];
         let mut writer = Writer::new(&mut buffer);
         put_field(&mut writer, b"a", |to| to.put(&[b'x'; 65_535]));
-        assert_eq!(writer.len(), packed_len(1, 65_535));
+        assert_eq!(writer.len(), 4 + 1 + 65_535);
         assert!(writer.finish().is_some());
         let mut writer = Writer::new(&mut buffer);
         put_field(&mut writer, b"a", |to| to.put(&[b'x'; 65_536]));

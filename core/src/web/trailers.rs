@@ -20,6 +20,8 @@ pub enum TrailersError {
     Value,
     /// To send: there is no room for it.
     TooLarge,
+    /// To send: a message was begun and is not complete.
+    InsideMessage,
 }
 
 impl fmt::Display for TrailersError {
@@ -29,6 +31,7 @@ impl fmt::Display for TrailersError {
             TrailersError::Name => "a name in the trailers is not one that HTTP or gRPC allows",
             TrailersError::Value => "a value in the trailers has control characters",
             TrailersError::TooLarge => "the trailers do not fit",
+            TrailersError::InsideMessage => "trailers cannot stand within a message",
         })
     }
 }
