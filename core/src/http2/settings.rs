@@ -11,6 +11,8 @@ use crate::frame::{DEFAULT_MAX_FRAME_SIZE, LARGEST_MAX_FRAME_SIZE, Setting, Sett
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PeerSettings {
     pub(super) header_table_size: u32,
+    /// The smallest that a frame went through on its way to that one (RFC 7541 §4.2).
+    lowest_table_size: u32,
     pub(super) max_concurrent_streams: u32,
     pub(super) initial_window_size: u32,
     pub(super) max_frame_size: u32,
@@ -20,6 +22,7 @@ pub(super) struct PeerSettings {
 impl PeerSettings {
     pub(super) const DEFAULT: PeerSettings = PeerSettings {
         header_table_size: 4_096,
+        lowest_table_size: 4_096,
         max_concurrent_streams: u32::MAX,
         initial_window_size: DEFAULT_WINDOW,
         max_frame_size: DEFAULT_MAX_FRAME_SIZE,
@@ -41,7 +44,10 @@ impl PeerSettings {
         let Setting { id, value } = setting;
         let wrong = |code, reason| Err(ConnectionError { code, reason });
         match id {
-            SettingId::HEADER_TABLE_SIZE => self.header_table_size = value,
+            SettingId::HEADER_TABLE_SIZE => {
+                self.header_table_size = value;
+                self.lowest_table_size = self.lowest_table_size.min(value);
+            }
             SettingId::ENABLE_PUSH if value > 1 => {
                 return wrong(ErrorCode::PROTOCOL_ERROR, "SETTINGS_ENABLE_PUSH is neither 0 nor 1");
             }
@@ -100,9 +106,14 @@ impl Engine<'_> {
         let first = !self.state.ready;
         let old = core::mem::replace(&mut self.state.peer, self.state.incoming);
         let new = self.state.peer;
-        if new.header_table_size != old.header_table_size {
+        // RFC 9113 §6.5.3: values count in the order they appear, and the peer may have evicted at the smallest.
+        if new.lowest_table_size < old.header_table_size {
+            self.state.encoder.set_peer_limit(new.lowest_table_size);
+        }
+        if new.header_table_size != new.lowest_table_size.min(old.header_table_size) {
             self.state.encoder.set_peer_limit(new.header_table_size);
         }
+        self.state.peer.lowest_table_size = new.header_table_size;
         if new.initial_window_size != old.initial_window_size {
             let delta = i64::from(new.initial_window_size).wrapping_sub(i64::from(old.initial_window_size));
             self.shift_send_windows(delta)?;

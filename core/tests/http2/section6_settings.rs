@@ -94,3 +94,22 @@ fn header_lists_above_the_peers_limit_are_not_sent() {
     assert_eq!(client.open(NOW, list(&fields), false), Err(OpenError::TooLarge));
     assert!(client.open(NOW, list(&POST), false).is_ok(), "4 fields of 32 and 29 octets");
 }
+
+/// RFC 9113 §6.5.3 and RFC 7541 §4.2: a table that was made small and large again within a frame is empty.
+#[test]
+fn a_table_size_that_a_frame_goes_through_is_signalled() {
+    let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("a", "b")];
+    let mut client = client_ready();
+    let first = |client: &mut Conn| {
+        client.open(NOW, list(&fields), true).unwrap();
+        frames(&take(client)).last().map(|(_, block)| block.clone()).unwrap()
+    };
+    let (literal, indexed) = (first(&mut client), first(&mut client));
+    assert!(indexed.len() < literal.len());
+    feed(&mut client, &settings(&[(1, 0), (1, 4_096)]), usize::MAX).unwrap();
+    // Size updates to 0 and to 4 096, then what was there is gone.
+    assert_eq!(first(&mut client), [&[0x20, 0x3f, 0xe1, 0x1f], &literal[..]].concat());
+    assert_eq!(first(&mut client), indexed);
+    feed(&mut client, &settings(&[(1, 4_096), (1, 8_192), (1, 4_096)]), usize::MAX).unwrap();
+    assert_eq!(first(&mut client), indexed);
+}
