@@ -57,7 +57,7 @@ impl Machine<'_> {
     /// Ends this side of a call without a message.
     pub(super) fn half_close(&mut self, call: CallId) -> Result<(), SendError> {
         let slot = self.open_call(call)?;
-        if slot.send_left != 0 {
+        if slot.is_sending() {
             return Err(SendError::WrongLength);
         }
         if self.state.server {

@@ -92,13 +92,20 @@ impl<S: Storage> Connection<S> {
         self.machine().start_call(now, head)
     }
 
-    /// Sends (a part of) one message: the first call's length is the message's, later calls pass exactly the rest.
+    /// Sends (a part of) one message: the first call's length is the message's, later calls pass exactly the rest
+    /// (but see [`begin_message`](Self::begin_message)).
     /// Returns the octets taken; `Ok(0)` only for an empty message. `end` counts when all is taken.
     ///
     /// The length prefix is not cut, and goes out with at least one octet of the message: a peer that keeps its windows
     /// under 12 octets gets no messages.
     pub fn send_message(&mut self, call: CallId, bytes: &[u8], end: End) -> Result<usize, SendError> {
         self.machine().send_message(call, bytes, end)
+    }
+
+    /// Announces a message of `len` octets that is not at hand as a whole: then [`send_message`](Self::send_message)
+    /// takes it in pieces of any size (an empty one too, if `len` is 0). Nothing is sent yet.
+    pub fn begin_message(&mut self, call: CallId, len: u32) -> Result<(), SendError> {
+        self.machine().begin_message(call, len)
     }
 
     /// Client: no more messages.

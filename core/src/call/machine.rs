@@ -409,25 +409,41 @@ impl Machine<'_> {
         }
     }
 
+    /// Announces a message that will come in pieces.
+    pub(super) fn begin_message(&mut self, call: CallId, len: u32) -> Result<(), SendError> {
+        if self.open_call(call)?.is_sending() {
+            return Err(SendError::WrongLength);
+        }
+        if let Some(slot) = self.slot_mut(call.key()) {
+            slot.send_left = len;
+            slot.set(Flags::PIECES.or(Flags::PREFIX));
+        }
+        Ok(())
+    }
+
     /// Sends (a part of) a message of either side.
     pub(super) fn send_message(&mut self, call: CallId, bytes: &[u8], end: End) -> Result<usize, SendError> {
         let slot = self.open_call(call)?;
-        let (left, head) = (slot.send_left, slot.is(Flags::HEAD));
         let len = u32::try_from(bytes.len()).map_err(|_| SendError::TooLarge)?;
-        if left != 0 && left != len {
+        let begins = !slot.is_sending();
+        let left = if begins { len } else { slot.send_left };
+        if len > left || (len < left && !slot.is(Flags::PIECES)) {
             return Err(SendError::WrongLength);
         }
+        let (head, prefix) = (slot.is(Flags::HEAD), begins || slot.is(Flags::PREFIX));
         if self.state.server && !head {
             self.send_metadata(call, &[])?;
         }
-        let last = end == End::Last && !self.state.server;
-        let prefix = message::prefix(len, false);
-        let prefix: &[u8] = if left == 0 { &prefix } else { &[] };
+        let last = end == End::Last && !self.state.server && len == left;
+        let octets = message::prefix(left, false);
+        let prefix: &[u8] = if prefix { &octets } else { &[] };
         let taken = self.engine.send_data(call.key(), prefix, bytes, last)?;
         if let Some(slot) = self.slot_mut(call.key()) {
-            slot.send_left = len.minus(taken as u32);
-            if last && slot.send_left == 0 {
-                slot.set(Flags::LOCAL_END);
+            slot.clear(Flags::PREFIX);
+            slot.send_left = left.minus(taken as u32);
+            if slot.send_left == 0 {
+                slot.clear(Flags::PIECES);
+                slot.set(if last { Flags::LOCAL_END } else { Flags::NONE });
             }
         }
         Ok(taken)

@@ -102,7 +102,7 @@ impl Machine<'_> {
         if !self.state.server {
             return Err(SendError::Closed);
         }
-        if code == Code::OK && slot.send_left != 0 {
+        if code == Code::OK && slot.is_sending() {
             return Err(SendError::WrongLength);
         }
         head::check(trailers).map_err(SendError::BadMetadata)?;
@@ -139,7 +139,7 @@ impl Machine<'_> {
         if !self.state.server {
             return Err(SendError::Closed);
         }
-        if slot.send_left != 0 {
+        if slot.is_sending() {
             return Err(SendError::WrongLength);
         }
         let head = slot.is(Flags::HEAD);

@@ -57,6 +57,11 @@ impl CallSlot {
         self.flags.0 & flag.0 != 0
     }
 
+    /// Whether a message was begun and not all of it is sent.
+    pub(super) fn is_sending(&self) -> bool {
+        self.send_left != 0 || self.is(Flags::PREFIX)
+    }
+
     pub(super) fn is_all(&self, flags: Flags) -> bool {
         self.flags.0 & flags.0 == flags.0
     }
@@ -75,6 +80,7 @@ impl CallSlot {
 pub(super) struct Flags(u8);
 
 impl Flags {
+    pub(super) const NONE: Flags = Flags(0);
     /// The response's head: sent (server), seen (client).
     pub(super) const HEAD: Flags = Flags(1);
     /// This side sends no more.
@@ -87,6 +93,10 @@ impl Flags {
     pub(super) const OWED: Flags = Flags(16);
     /// The HEADERS never left this side.
     pub(super) const NEVER_LEFT: Flags = Flags(32);
+    /// The message being sent was announced by its length, and comes in pieces of the application's choosing.
+    pub(super) const PIECES: Flags = Flags(64);
+    /// Of such a message, the prefix was not sent yet.
+    pub(super) const PREFIX: Flags = Flags(128);
 
     pub(super) const fn or(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)

@@ -14,7 +14,7 @@ mod raw_client;
 mod raw_server;
 mod side;
 
-use grpclb_core::call::{CallHead, Fate, StartCallError};
+use grpclb_core::call::{CallHead, End, Fate, SendError, StartCallError};
 use grpclb_core::grpc::Code;
 use grpclb_core::time::Duration;
 use link::Weather;
@@ -94,6 +94,45 @@ fn many_small_messages() {
     let number = pair.call("/test/Echo", sent.clone());
     pair.run();
     assert_eq!(pair.client.calls[number].messages, sent);
+    pair.check_rest();
+}
+
+#[test]
+fn a_message_in_pieces() {
+    let mut pair = Pair::ready(&Setup::usual());
+    let number = pair.start(&head("/test/Unary")).unwrap();
+    let id = pair.client.calls[number].id.unwrap();
+    let whole = bytes(100_000);
+    pair.client.connection.begin_message(id, 100_000).unwrap();
+    assert_eq!(pair.client.connection.begin_message(id, 1), Err(SendError::WrongLength));
+    assert_eq!(pair.client.connection.half_close(id), Err(SendError::WrongLength));
+    let mut at = 0;
+    while at < whole.len() {
+        let piece = &whole[at..whole.len().min(at + 7_777)];
+        match pair.client.connection.send_message(id, piece, End::Last) {
+            Ok(n) => at += n,
+            Err(SendError::Blocked) => pair.run(),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(pair.client.connection.half_close(id), Err(SendError::Closed));
+    pair.run();
+    assert!(pair.client.calls[number].messages == [whole]);
+
+    // None at all, one too large, and one that is not finished.
+    let number = pair.start(&head("/test/Echo")).unwrap();
+    let id = pair.client.calls[number].id.unwrap();
+    let connection = &mut pair.client.connection;
+    connection.begin_message(id, 0).unwrap();
+    assert_eq!(connection.send_message(id, b"x", End::More), Err(SendError::WrongLength));
+    assert_eq!(connection.half_close(id), Err(SendError::WrongLength));
+    assert_eq!(connection.send_message(id, b"", End::More), Ok(0));
+    connection.begin_message(id, 3).unwrap();
+    assert_eq!(connection.send_message(id, b"ab", End::Last), Ok(2));
+    assert_eq!(connection.send_message(id, b"cd", End::Last), Err(SendError::WrongLength));
+    assert_eq!(connection.send_message(id, b"c", End::Last), Ok(1));
+    pair.run();
+    assert_eq!(pair.client.calls[number].messages, [&b""[..], b"abc"]);
     pair.check_rest();
 }
 
