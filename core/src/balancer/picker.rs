@@ -59,7 +59,10 @@ mod imp {
 }
 
 #[cfg(all(target_has_atomic = "32", not(target_has_atomic = "64")))]
-mod imp {
+use halves as imp;
+
+#[cfg(all(target_has_atomic = "32", any(test, not(target_has_atomic = "64"))))]
+mod halves {
     use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
     #[derive(Debug)]
@@ -292,4 +295,18 @@ fn pack(id: SubchannelId) -> u32 {
 #[inline]
 fn unpack(word: u32) -> SubchannelId {
     SubchannelId { index: (word >> 16) as u16, generation: word as u16 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_in_two_halves_counts_on_over_the_wrap() {
+        let start = u64::from(u32::MAX) - 2;
+        let counter = halves::Counter::new(start);
+        for k in 0..6 {
+            assert_eq!(counter.next(), start + k);
+        }
+    }
 }
