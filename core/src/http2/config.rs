@@ -22,7 +22,8 @@ pub struct Config {
     pub max_header_list_size: u32,
     /// Keepalive: PING after this long without a received byte (gRFC A8). Default off; gRPC asks for at least 10 s.
     pub keepalive_time: Option<Duration>,
-    /// How long to wait for any byte after that PING, before the connection counts as dead. Default 20 s.
+    /// How long to wait for any byte after that PING, before the connection counts as dead; and how long a server that
+    /// goes away waits for the answer between its two GOAWAYs. Default 20 s.
     pub keepalive_timeout: Duration,
     /// Keepalive also while no stream is open (gRFC A8). Default false.
     pub keepalive_without_calls: bool,

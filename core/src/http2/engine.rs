@@ -20,7 +20,9 @@ use crate::time::Instant;
 pub struct Parts<'a> {
     /// One a concurrent stream, at most 65 534.
     pub streams: &'a mut [StreamSlot],
-    /// Dynamic table of the decoder, octets; announced as SETTINGS_HEADER_TABLE_SIZE.
+    /// Dynamic table of the decoder, octets; announced as SETTINGS_HEADER_TABLE_SIZE. With less than 4 096, a peer that
+    /// sends many different fields before it has read our SETTINGS can refer to one that was let go:
+    /// COMPRESSION_ERROR.
     pub decoder_table: &'a mut [u8],
     /// Dynamic table of the encoder, octets.
     pub encoder_table: &'a mut [u8],
