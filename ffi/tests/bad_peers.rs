@@ -7,6 +7,8 @@ use common::*;
 use grpclb::core::grpc::Code;
 use grpclb::{Call, Channel, ChannelBuilder, Status};
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const PATH: &str = "/test.Service/Method";
@@ -244,4 +246,30 @@ fn patience_ends_while_the_attempt_goes_on() {
         .expect_err("nobody answers");
     assert_eq!(status.code, Code::DEADLINE_EXCEEDED, "{status}");
     assert!((1_500..5_000).contains(&(started.elapsed().as_millis() as u64)), "{:?}", started.elapsed());
+}
+
+/// A call that the interrupt hook ends is cancelled at the server too, though nobody drives the channel afterwards.
+#[test]
+fn the_server_hears_of_an_interrupted_call() {
+    let _watchdog = Watchdog::new(20);
+    let (begun, reset) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (has_begun, has_reset) = (begun.clone(), reset.clone());
+    let peer = Peer::new(move |mut wire| {
+        wire.shake_hands(&[]).and_then(|()| wire.request()).expect("a request");
+        has_begun.store(true, Ordering::SeqCst);
+        while let Ok(frame) = wire.read() {
+            has_reset.fetch_or(frame.kind == RST_STREAM, Ordering::SeqCst);
+        }
+    });
+    let channel = Channel::builder(&peer.target())
+        .interrupt(move || begun.load(Ordering::SeqCst))
+        .build()
+        .expect("a channel");
+    let status = channel.unary(&Call::new(PATH), b"", &mut Vec::new()).expect_err("interrupted");
+    assert_eq!(status.code, Code::CANCELLED, "{status}");
+    let end = Instant::now() + Duration::from_secs(5);
+    while !reset.load(Ordering::SeqCst) {
+        assert!(Instant::now() < end, "no RST_STREAM came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -192,6 +192,11 @@ impl Shared {
                     let order = record.pick_order;
                     let result = taken(&mut record.outcome, order);
                     big.machine.finish(key);
+                    if waited != Waited::Holds {
+                        // The server hears of it now, not when somebody drives again.
+                        big.machine.flush(Machine::now());
+                        self.let_go(big, own);
+                    }
                     result
                 }
             }
