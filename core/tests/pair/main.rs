@@ -325,6 +325,57 @@ fn the_carrier_is_lost() {
 }
 
 #[test]
+fn a_connection_error_ends_every_call_with_its_reason() {
+    let mut pair = Pair::ready(&Setup::usual());
+    for _ in 0..3 {
+        pair.start(&head("/test/Never")).unwrap();
+    }
+    pair.run();
+    // DATA on stream 0 (RFC 9113 §6.1).
+    pair.client.receive(pair.now, &[0, 0, 1, 0, 0, 0, 0, 0, 0, 7], &mut pair::Listener);
+    let error = pair.client.error.unwrap();
+    for call in &pair.client.calls {
+        let status = call.status.as_ref().unwrap();
+        assert_eq!((status.code, &status.message[..]), (Code::UNAVAILABLE, error.reason));
+    }
+    let now = pair.now;
+    assert_eq!(pair.client.connection.recv(now, &mut &[][..]).unwrap_err(), error);
+    assert_eq!(pair.client.connection.start_call(now, &head("/a/b")), Err(StartCallError::Closed));
+    assert_eq!(pair.client.connection.calls(), 0);
+    // The GOAWAY still leaves, and the server's calls end with it.
+    assert!(!pair.client.connection.is_closed());
+    pair.run();
+    assert!(pair.client.connection.is_closed() && pair.server.goaway.is_some());
+}
+
+#[test]
+fn a_peer_that_does_not_answer_keepalive() {
+    let mut setup = Setup::usual();
+    setup.client.http2.keepalive_time = Some(Duration::from_secs(10));
+    let mut pair = Pair::new(&setup);
+    pair.run_for(Duration::ZERO);
+    let number = pair.start(&head("/test/Never")).unwrap();
+    pair.run_for(Duration::from_secs(60));
+    assert_eq!(pair.client.calls[number].status, None, "the server answers PING");
+    let begin = pair.now;
+    // From now on nothing comes back.
+    let connection = &mut pair.client.connection;
+    let error = loop {
+        let at = connection.poll_timeout().unwrap();
+        assert!(at.since(begin) <= Duration::from_secs(30));
+        if let Err(error) = connection.handle_timeout(at) {
+            break error;
+        }
+        let n = connection.transmit(at).len();
+        connection.transmitted(n);
+    };
+    pair.client.poll(pair.now, &mut pair::Listener);
+    let status = pair.client.calls[number].status.as_ref().unwrap();
+    assert_eq!((status.code, &status.message[..]), (Code::UNAVAILABLE, error.reason));
+    assert_eq!(pair.client.connection.poll_timeout(), None);
+}
+
+#[test]
 fn a_server_that_shuts_down_finishes_what_runs() {
     let mut pair = Pair::ready(&Setup { weather: Weather { delay: MS, ..Weather::FAIR }, ..Setup::usual() });
     let number = pair.start(&head("/test/Echo")).unwrap();
