@@ -9,14 +9,34 @@ const fn is_plain(octet: u8) -> bool {
     matches!(octet, b' '..=b'~') && octet != b'%'
 }
 
+/// A space at the front, what is between, a space at the end. Spaces at the edges of a field's value are not of the value
+/// (RFC 9110 §5.5), so they are encoded, too.
+fn edges(message: &[u8]) -> (bool, &[u8], bool) {
+    let (front, rest) = match message {
+        [b' ', rest @ ..] => (true, rest),
+        _ => (false, message),
+    };
+    match rest {
+        [inner @ .., b' '] => (front, inner, true),
+        _ => (front, rest, false),
+    }
+}
+
 /// Octets of the encoded form.
 pub fn encoded_len(message: &[u8]) -> usize {
-    message.iter().fold(0usize, |sum, &octet| sum.plus(if is_plain(octet) { 1 } else { 3 }))
+    let (front, inner, back) = edges(message);
+    let spaces = usize::from(front).plus(usize::from(back));
+    let encoded = inner.iter().filter(|&&octet| !is_plain(octet)).count().plus(spaces);
+    message.len().saturating_add(encoded.saturating_mul(2))
 }
 
 /// Appends the encoded form.
 pub fn encode(message: &[u8], to: &mut Writer<'_>) {
-    for part in message.chunk_by(|a, b| is_plain(*a) && is_plain(*b)) {
+    let (front, inner, back) = edges(message);
+    if front {
+        to.put(b"%20");
+    }
+    for part in inner.chunk_by(|a, b| is_plain(*a) && is_plain(*b)) {
         match part {
             &[octet] if !is_plain(octet) => {
                 let digit = |value: u8| HEX.get(usize::from(value & 15)).copied().unwrap_or_default();
@@ -24,6 +44,9 @@ pub fn encode(message: &[u8], to: &mut Writer<'_>) {
             }
             plain => to.put(plain),
         }
+    }
+    if back {
+        to.put(b"%20");
     }
 }
 
@@ -80,6 +103,9 @@ mod tests {
         for (message, text) in [
             ("", ""),
             ("plain words, ~ and all", "plain words, ~ and all"),
+            (" ", "%20"),
+            ("   ", "%20 %20"),
+            (" a b ", "%20a b%20"),
             ("100%", "100%25"),
             (
                 "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n",

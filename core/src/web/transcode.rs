@@ -71,6 +71,8 @@ pub struct Request {
     max_message_size: u32,
     text: text::Decoder,
     error: Option<RequestError>,
+    /// Whether `recv` told the error: what was good before it is taken first.
+    told: bool,
     reader: Reader,
 }
 
@@ -81,7 +83,7 @@ impl Request {
         let (form, _) = Form::parse(content_type)?;
         let response = accept.and_then(Form::accepted).unwrap_or(form);
         let (text, reader) = (text::Decoder::START, Reader::START);
-        Some(Request { form, response, max_message_size, text, error: None, reader })
+        Some(Request { form, response, max_message_size, text, error: None, told: false, reader })
     }
 
     /// The body's form.
@@ -112,18 +114,20 @@ impl Request {
 
     /// Messages in what [`decode`](Self::decode) gave, a part at a time; `Ok(None)` when all was taken. Errors stay.
     pub fn recv<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Piece<'i>>, RequestError> {
-        // Text that cannot be read ends what could be; every other error ends the reading at once.
-        let text_failed = matches!(self.error, Some(RequestError::Text(_)));
-        if let (Some(error), false) = (self.error, text_failed) {
+        if let (Some(error), true) = (self.error, self.told) {
             return Err(error);
         }
         let error = match self.reader.read(input, self.max_message_size) {
             Ok(Some(piece)) if piece.compressed => RequestError::Compressed,
             Ok(Some(piece)) => return Ok(Some(piece)),
-            Ok(None) => return self.error.map_or(Ok(None), Err),
+            // What was good of the text is taken; now the rest.
+            Ok(None) => match self.error {
+                Some(error) => error,
+                None => return Ok(None),
+            },
             Err(error) => RequestError::Prefix(error),
         };
-        self.error = Some(error);
+        (self.error, self.told) = (Some(error), true);
         Err(error)
     }
 
