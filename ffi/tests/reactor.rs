@@ -165,7 +165,7 @@ fn time_and_cancelling() {
     assert_eq!(ends[&late], Code::OK);
     assert_eq!(ends[&quiet], Code::DEADLINE_EXCEEDED);
     let took = started.elapsed();
-    assert!(took >= Duration::from_millis(149) && took < Duration::from_millis(500), "{took:?}");
+    assert!(took >= Duration::from_millis(149) && took < Duration::from_secs(2), "{took:?}");
     let running = reactor.start_stream(&Call::new(STREAM));
     reactor.close();
     assert_eq!(reactor.take(running).expect("ended").code, Code::CANCELLED);

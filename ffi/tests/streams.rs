@@ -215,7 +215,7 @@ fn the_deadline_of_a_stream() {
     let status = stream.recv(&mut Vec::new()).expect_err("late");
     assert_eq!(status.code, Code::DEADLINE_EXCEEDED, "{status}");
     let took = started.elapsed();
-    assert!(took >= Duration::from_millis(190) && took < Duration::from_millis(600), "{took:?}");
+    assert!(took >= Duration::from_millis(190) && took < Duration::from_secs(2), "{took:?}");
 }
 
 /// A peer that floods with empty messages, which cost it no window.

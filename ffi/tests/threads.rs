@@ -23,7 +23,7 @@ fn backend() -> ServerHandle {
             Ok(())
         })
         .unary_blocking(SLOW, |_, _| {
-            thread::sleep(Duration::from_millis(300));
+            thread::sleep(Duration::from_millis(1000));
             Ok(())
         })
         .streaming(STREAM, |stream| {
@@ -145,7 +145,7 @@ fn deadlines_of_followers() {
                 let hurried = Call::new(SLOW).timeout(Duration::from_millis(50));
                 let status = channel.unary(&hurried, b"", &mut Vec::new()).expect_err("too slow");
                 assert_eq!(status.code, Code::DEADLINE_EXCEEDED, "{status}");
-                assert!(started.elapsed() < Duration::from_millis(200), "{:?}", started.elapsed());
+                assert!(started.elapsed() < Duration::from_millis(700), "{:?}", started.elapsed());
             });
         }
     });

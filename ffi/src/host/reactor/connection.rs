@@ -9,6 +9,7 @@ use grpclb_core::call::{CallHead, CallId, End, Event, Fate, Piece, SendError, St
 use grpclb_core::error::ErrorCode;
 use grpclb_core::grpc::Code;
 use grpclb_core::time::Instant;
+use mio::Token;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub(crate) struct Conn {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) index: u32,
+    /// The poll's name of it.
+    pub(crate) token: Token,
     /// The balancer's name of it.
     pub(crate) id: SubchannelId,
     /// Whether the balancer still counts on it; otherwise it lets its calls end.
@@ -145,9 +148,10 @@ pub(crate) enum Started {
 }
 
 impl State {
-    pub(crate) fn new(index: u32, id: SubchannelId, peer: Arc<str>) -> State {
+    pub(crate) fn new(index: u32, token: Token, id: SubchannelId, peer: Arc<str>) -> State {
         State {
             index,
+            token,
             id,
             current: true,
             usable: false,

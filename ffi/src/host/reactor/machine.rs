@@ -18,8 +18,9 @@ use grpclb_core::time::Instant;
 use mio::{Events, Registry, Token, Waker};
 use std::sync::Arc;
 
-/// The poll token of the waker; connections have their index.
+/// The poll token of the waker. A connection's has its index in these bits, and above them a serial number.
 pub(crate) const WAKER: Token = Token(usize::MAX - 1);
+const TOKEN_INDEX: usize = (1 << 20) - 1;
 
 /// A channel without its waiting.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct Machine {
     registry: Registry,
     conns: Vec<Option<Box<Conn>>>,
     free: Vec<u32>,
+    /// Connections made so far.
+    serial: usize,
     /// Connection by subchannel index. A subchannel's index is reused at once, so its connections are not found
     /// by it once they are retired.
     by_subchannel: Vec<u32>,
@@ -70,6 +73,7 @@ impl Machine {
             registry,
             conns: Vec::new(),
             free: Vec::new(),
+            serial: 0,
             by_subchannel: Vec::new(),
             queue: List::new(),
             picker_version: 0,
@@ -104,10 +108,15 @@ impl Machine {
     pub(crate) fn ready(&mut self, events: &Events) {
         for event in events {
             // The waker says that the resolver has an answer: it is asked in every turn.
-            let Some(Some(conn)) = self.conns.get_mut(event.token().0) else { continue };
+            let index = event.token().0 & TOKEN_INDEX;
+            let Some(Some(conn)) = self.conns.get_mut(index) else { continue };
+            // The connection that the event is of may have gone while the leader slept on.
+            if conn.state.token != event.token() {
+                continue;
+            }
             conn.carrier.ready(event);
             if !std::mem::replace(&mut conn.state.listed, true) {
-                self.ready.push(event.token().0 as u32);
+                self.ready.push(conn.state.index);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The channel's connections: made and closed as the balancer says, found by its names for them.
 
-use super::Machine;
+use super::{Machine, TOKEN_INDEX};
 use crate::host::carrier::{Carrier, Turn};
 use crate::host::reactor::calls::NONE;
 use crate::host::reactor::connection::{Conn, State, key};
@@ -22,11 +22,13 @@ impl Machine {
             self.conns.push(None);
             (self.conns.len() - 1) as u32
         });
-        if let Err(error) = carrier.register(&self.registry, Token(index as usize)) {
+        self.serial = self.serial.wrapping_add(1);
+        let token = Token(index as usize | self.serial.wrapping_mul(TOKEN_INDEX + 1));
+        if let Err(error) = carrier.register(&self.registry, token) {
             self.free.push(index);
             return Err(failed(error));
         }
-        let state = State::new(index, id, peer.into());
+        let state = State::new(index, token, id, peer.into());
         self.work.timers.set(key::of_connection(index), carrier.poll_timeout());
         self.conns[index as usize] = Some(Box::new(Conn { carrier, state }));
         self.connecting += 1;
