@@ -1,5 +1,5 @@
 # The front door. `make help` lists what there is; everything is set up on the way.
-.PHONY: help demo test check-all bench fuzz conformance clean
+.PHONY: help demo test check-all c install-c bench fuzz conformance clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -25,6 +25,14 @@ test: ## all tests, real peers included; ends with "N passed, N failed, N skippe
 
 check-all: ## make test, then fuzzing, conformance suites and the longer soak
 	@.ci/test.sh --all $(PARTS)
+
+c: ## the C library and its examples: target/c/{lib,include}, target/examples/c (needs Rust and a C compiler)
+	@.ci/setup-rust.sh
+	.ci/build-c.sh
+
+install-c: ## the C library, its header and grpclb.pc under PREFIX (default /usr/local; DESTDIR is heeded)
+	@.ci/setup-rust.sh
+	.ci/build-c.sh install $(or $(PREFIX),/usr/local)
 
 bench: ## benchmarks (criterion); ARGS=… goes to them
 	@.ci/setup-rust.sh

@@ -280,7 +280,12 @@ impl Shared {
             big.machine.close(now);
             big.closed = true;
         });
-        // The leader may wait for nothing that comes now.
+        self.wake();
+    }
+
+    /// Makes the leader look at its own condition: it is not among the sleepers, whom news reach, and what a command
+    /// ended may be the very call that it waits for on the wire.
+    pub(crate) fn wake(&self) {
         let _ = self.waker.wake();
     }
 

@@ -322,6 +322,25 @@ impl Stream {
         }
     }
 
+    /// What cancels it, from any thread.
+    #[cfg(feature = "capi")]
+    pub(crate) fn canceller(&self) -> Canceller {
+        Canceller { channel: self.channel.clone(), key: self.key }
+    }
+
+    /// Waits for the end, and lends the outcome and the number of the pick.
+    #[cfg(feature = "capi")]
+    pub(crate) fn outcome<R>(&mut self, take: impl FnOnce(&Outcome, u64) -> R) -> Result<R, Status> {
+        let key = self.key;
+        self.wait(
+            |big| big.machine.work.calls.at(key.index).stage == Stage::Ended,
+            |big| {
+                let record = big.machine.work.calls.at(key.index);
+                take(&record.outcome, record.pick_order)
+            },
+        )
+    }
+
     /// Waits until something holds, then does something, both under the lock.
     fn wait<R>(
         &self,
@@ -336,6 +355,26 @@ impl Stream {
             }
             Ok(then(big))
         })
+    }
+}
+
+/// Cancels a stream while another thread waits on it. Of no effect after the stream's end.
+#[cfg(feature = "capi")]
+#[derive(Debug)]
+pub(crate) struct Canceller {
+    channel: Channel,
+    key: CallKey,
+}
+
+#[cfg(feature = "capi")]
+impl Canceller {
+    pub(crate) fn cancel(&self) {
+        if let Ok(shared) = self.channel.shared() {
+            shared.command(|big, now| {
+                big.machine.abort(now, self.key, Code::CANCELLED, "cancelled by the caller");
+            });
+            shared.wake();
+        }
     }
 }
 

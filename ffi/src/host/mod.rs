@@ -11,6 +11,7 @@
 //! | [`call`] | what a caller says of a call, and what it gets |
 //! | [`server`] | acceptor, handlers, graceful stop |
 //! | [`health`] | `grpc.health.v1` |
+#![forbid(unsafe_code)]
 
 pub(crate) mod blocking;
 pub mod call;

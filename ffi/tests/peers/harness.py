@@ -139,6 +139,9 @@ class Outcome:
 class Case(unittest.TestCase):
     """A test that starts programs."""
 
+    # The client that `greet` runs: a program of ours by its name, or the command line of another language's.
+    GREETER = "greeter_client"
+
     def start(self, *argv, **more):
         """Starts a program for this test."""
         program = Program(argv, **more)
@@ -158,8 +161,9 @@ class Case(unittest.TestCase):
         return self.start(PROGRAMS / program, *where, *flags, **more).listening()
 
     def behind(self, program, *flags):
-        """Starts one of our programs and gives a function that waits for its end: `wait(seconds)`."""
-        argv = [str(PROGRAMS / program), *map(str, flags)]
+        """Starts one of our programs (or a command line) and gives a function that waits for its end: `wait(seconds)`."""
+        command = [PROGRAMS / program] if isinstance(program, str) else program
+        argv = [*map(str, command), *map(str, flags)]
         began = time.monotonic()
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE, text=True, errors="replace")
@@ -192,7 +196,7 @@ class Case(unittest.TestCase):
         """`greeter_client --json` over a target (text, or addresses to join), not waited for."""
         if not isinstance(target, str):
             target = "ipv4:" + ",".join(target)
-        return self.behind("greeter_client", "--target", target, "--json", *flags)
+        return self.behind(self.GREETER, "--target", target, "--json", *flags)
 
     def greet(self, target, *flags, timeout=60.0):
         """The same, to its end."""

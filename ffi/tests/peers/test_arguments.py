@@ -32,11 +32,6 @@ class Arguments(Refused):
             self.refused(program, "--no-such-flag", names=("no-such-flag",))
 
     def test_values(self):
-        self.refused("greeter_client", names=("target",))
-        self.refused("greeter_client", "--target")
-        for flag in ("calls", "concurrency", "deadline-ms", "wait-ready"):
-            for value in ("x", "-1", "1.5", "99999999999999999999", ""):
-                self.refused("greeter_client", "--target", "ipv4:127.0.0.1:1", f"--{flag}={value}", names=(flag,))
         self.refused("greeter_server", "--listen", "nonsense", names=("nonsense",))
         self.refused("greeter_server", "--listen", "127.0.0.1:0", "--max-connection-age-ms", "soon")
         self.refused("interop_server", "--port", "70000")
@@ -53,13 +48,35 @@ class Arguments(Refused):
         self.assertIn(server.address, outcome.err)
 
 
+class Flags(Refused):
+    """What greeter_client takes, in every language."""
+
+    def test_help_of_the_client(self):
+        outcome = self.ours(self.GREETER, "--help", timeout=10)
+        self.assertEqual((outcome.code, outcome.err), (0, ""), outcome)
+        for word in ("greeter_client", "--target", "--service-config", "--wait-ready", "--json"):
+            self.assertIn(word, outcome.out)
+
+    def test_unknown_flags_of_the_client(self):
+        self.refused(self.GREETER, "--no-such-flag", names=("no-such-flag",))
+        self.refused(self.GREETER, "--target", "ipv4:127.0.0.1:1", "operand", names=("operand",))
+        self.refused(self.GREETER, "--target", "ipv4:127.0.0.1:1", "--json=maybe", names=("json",))
+
+    def test_values_of_the_client(self):
+        self.refused(self.GREETER, names=("target",))
+        self.refused(self.GREETER, "--target")
+        for flag in ("calls", "concurrency", "deadline-ms", "wait-ready"):
+            for value in ("x", "-1", "1.5", "99999999999999999999", ""):
+                self.refused(self.GREETER, "--target", "ipv4:127.0.0.1:1", f"--{flag}={value}", names=(flag,))
+
+
 class Targets(Refused):
     def test_bad_targets(self):
         for target in ("", "ipv4:", "ipv4:127.0.0.1:99999", "ipv4:127.0.0.1:x", "ipv4:1.2.3:5",
                        "ipv4:127.0.0.1:1,,127.0.0.1:2", "ipv6:127.0.0.1:5", "ipv6:[::1:5", "unix:", "dns:///",
                        "dns:///host:99999", "file:", "nosuchscheme:///x", "ipv4:[::1]:5"):
             with self.subTest(target):
-                self.refused("greeter_client", f"--target={target}", names=("target",))
+                self.refused(self.GREETER, f"--target={target}", names=("target",))
 
     def test_the_demo_too(self):
         import os
@@ -72,7 +89,7 @@ class Targets(Refused):
 
 class Configs(Refused):
     def config(self, text, *names):
-        self.refused("greeter_client", "--target", f"ipv4:127.0.0.1:{free_port()}", "--service-config", text, names=names)
+        self.refused(self.GREETER, "--target", f"ipv4:127.0.0.1:{free_port()}", "--service-config", text, names=names)
 
     def test_not_json(self):
         for text in ("", "{", "nonsense", '{"loadBalancingPolicy":}', '{"a":1}}', "[]", '"x"', "{'a':1}", "\x01", '{"a":"\\q"}'):

@@ -1,0 +1,261 @@
+/* libgrpclb: gRPC channels with client-side load balancing. Generated from ffi/src/capi by
+ * `cargo run -p grpclb-header`; changes go there.
+ *
+ * Rules of all functions:
+ *  - int32_t results: below 0 is GRPCLB_ERR_*, else what the function says. Numbers never change their meaning.
+ *  - A pointer argument is borrowed for the call: nothing of it is kept unless its text says so.
+ *  - A struct that begins with `size` is set to zero, and its size to sizeof of itself, before its first use.
+ *  - NULL where something must be gives GRPCLB_ERR_NULL. A pointer to anything else than what is asked for is as
+ *    undefined as ever in C.
+ *  - No panic and no exception leaves the library. It installs no signal handler and starts no thread but those
+ *    for name look-up and grpclb_channel_drive_in_background.
+ *  - After fork() the child makes channels of its own; calls on the parent's end with INTERNAL.
+ *
+ * License: MIT OR Apache-2.0 */
+
+#ifndef GRPCLB_H
+#define GRPCLB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// A pointer that must not be NULL is NULL.
+#define GRPCLB_ERR_NULL (-1)
+
+// A struct's `size` is none that this library knows: it was not set, or a newer header's field is in use.
+#define GRPCLB_ERR_SIZE (-2)
+
+// A value is out of its range, or a text is not UTF-8.
+#define GRPCLB_ERR_ARGUMENT (-3)
+
+// The target does not parse, or nothing here resolves it.
+#define GRPCLB_ERR_TARGET (-4)
+
+// The service config does not parse; the error text has the JSON path.
+#define GRPCLB_ERR_SERVICE_CONFIG (-5)
+
+// The system refused: descriptors, memory, threads.
+#define GRPCLB_ERR_SYSTEM (-6)
+
+// A fault of the library itself, held back at the boundary. The object may be freed and nothing else.
+#define GRPCLB_ERR_PANIC (-7)
+
+// Another thread is using the stream.
+#define GRPCLB_ERR_BUSY (-8)
+
+// The call has ended; grpclb_stream_finish tells how.
+#define GRPCLB_ERR_ENDED (-9)
+
+// No connection and no wish for one.
+#define GRPCLB_STATE_IDLE 0
+
+// Trying to connect.
+#define GRPCLB_STATE_CONNECTING 1
+
+// Calls can go out.
+#define GRPCLB_STATE_READY 2
+
+// Failed; trying again later.
+#define GRPCLB_STATE_TRANSIENT_FAILURE 3
+
+// Closed for good.
+#define GRPCLB_STATE_SHUTDOWN 4
+
+// A channel to all endpoints of a target.
+typedef struct grpclb_channel grpclb_channel;
+
+// A streaming call. One thread at a time (another's function returns GRPCLB_ERR_BUSY), but for grpclb_stream_cancel.
+typedef struct grpclb_stream grpclb_stream;
+
+// One entry of metadata. In a grpclb_call: borrowed for the call. In a grpclb_reply: valid until the reply's next use.
+typedef struct grpclb_metadata {
+  // Lower case; not NUL-terminated.
+  const char *name;
+  // Octets of the name.
+  size_t name_len;
+  // Raw octets; for a name that ends with "-bin" any, they are base64 on the wire alone.
+  const uint8_t *value;
+  // Octets of the value.
+  size_t value_len;
+} grpclb_metadata;
+
+// What came of a call. Set it to zero once, then its size, and use it for one call after the other: its memory is
+// used again. grpclb_reply_clear gives the memory back. All pointers are valid until its next use.
+typedef struct grpclb_reply {
+  // sizeof(grpclb_reply).
+  uint32_t size;
+  // What the function returned: gRPC's status code, 0 is OK; or a GRPCLB_ERR_* number.
+  int32_t code;
+  // Why it is not OK, in words; NUL-terminated, never NULL after a call. A server's message may hold a NUL.
+  const char *message;
+  // Octets of the message without its NUL.
+  size_t message_len;
+  // The endpoint that served the call, "ip:port", "[ip]:port" or "unix:path"; NUL-terminated; "" when none did.
+  const char *peer;
+  // Octets of the peer without its NUL.
+  size_t peer_len;
+  // The response message of a unary call; not NUL-terminated, not NULL after a call.
+  const uint8_t *response;
+  // Octets of the response; 0 unless the call is OK.
+  size_t response_len;
+  // Initial metadata in order; "-bin" values are raw.
+  const struct grpclb_metadata *headers;
+  // Entries of it.
+  size_t headers_len;
+  // Trailing metadata, also of a call that failed.
+  const struct grpclb_metadata *trailers;
+  // Entries of it.
+  size_t trailers_len;
+  // The how-manieth pick of the channel the call was, from 0.
+  uint64_t pick_order;
+  // The library's own; NULL at first.
+  void *memory;
+} grpclb_reply;
+
+// Settings of a channel. 0 or NULL is each field's default. All is borrowed for the call that takes it, but for
+// `interrupt_context`.
+typedef struct grpclb_channel_config {
+  // sizeof(grpclb_channel_config).
+  uint32_t size;
+  // Largest message taken, octets (default 4 MiB); a larger one ends its call with RESOURCE_EXHAUSTED.
+  uint32_t max_message_size;
+  // gRPC's service config, JSON; default {}, which is pick_first.
+  const char *service_config;
+  // ":authority"; default: the target's.
+  const char *authority;
+  // A PING after so long without an octet received, nanoseconds, at least 10 s; default: none.
+  uint64_t keepalive_time_ns;
+  // How long a PING waits for an octet, nanoseconds (default 20 s).
+  uint64_t keepalive_timeout_ns;
+  // How long an attempt to connect may take, nanoseconds (default 20 s).
+  uint64_t connect_timeout_ns;
+  // First backoff between attempts to connect, nanoseconds (default 1 s).
+  uint64_t initial_backoff_ns;
+  // Largest backoff, nanoseconds (default 120 s).
+  uint64_t max_backoff_ns;
+  // Without calls for so long the channel goes IDLE, nanoseconds (default 30 min); UINT64_MAX: never.
+  uint64_t idle_timeout_ns;
+  // Asked while a call waits, at least every 100 ms and when a signal comes; other than 0 ends the wait, and the
+  // call with CANCELLED. On the thread that waits, without a lock, from several threads at once. It must return
+  // (no longjmp, no exception).
+  int32_t (*interrupt)(void *context);
+  // Handed to `interrupt`; kept until the channel and all its streams are freed.
+  void *interrupt_context;
+} grpclb_channel_config;
+
+// What to call. Everything it points to is borrowed for the call.
+typedef struct grpclb_call {
+  // sizeof(grpclb_call).
+  uint32_t size;
+  // 1: wait through TRANSIENT_FAILURE; 0: fail fast.
+  uint32_t wait_for_ready;
+  // "/package.Service/Method", NUL-terminated.
+  const char *path;
+  // Nanoseconds from now until the call ends with DEADLINE_EXCEEDED; 0: no deadline.
+  uint64_t timeout_ns;
+  // Custom metadata in order, may be NULL when there is none.
+  const struct grpclb_metadata *metadata;
+  // Entries of it.
+  size_t metadata_len;
+} grpclb_call;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// The version of the library as text, "0.1.0". Static.
+const char *grpclb_version(void);
+
+// A status code's or GRPCLB_ERR_* number's name, "UNAVAILABLE", "GRPCLB_ERR_NULL"; "UNKNOWN" for numbers that are
+// neither. Static, never NULL.
+const char *grpclb_code_name(int32_t code);
+
+// Gives the reply's memory back; all but its size is zero then, and it may be used again. NULL is fine.
+void grpclb_reply_clear(struct grpclb_reply *reply);
+
+// Makes a channel to `target` ("dns:///host:port", "ipv4:a:p,b:p", "ipv6:[a]:p", "unix:/path", "file:///path");
+// connects to nothing yet. `config` may be NULL. 0, and `*out` is yours to free with grpclb_channel_free; else a
+// GRPCLB_ERR_* number, `*out` is NULL, and `error` (which may be NULL) holds what was wrong as one NUL-terminated
+// line, shortened to `error_size` octets.
+int32_t grpclb_channel_new(const char *target,
+                           const struct grpclb_channel_config *config,
+                           struct grpclb_channel **out,
+                           char *error,
+                           size_t error_size);
+
+// Frees a channel; running streams go on until they are freed. No other thread may be using it. NULL is fine.
+void grpclb_channel_free(struct grpclb_channel *channel);
+
+// Ends the channel: running calls end with CANCELLED, later ones with UNAVAILABLE. Any thread, any number of times.
+int32_t grpclb_channel_close(const struct grpclb_channel *channel);
+
+// A unary call: one message out, one back. Returns gRPC's status code (0 is OK), or a GRPCLB_ERR_* number when the
+// call could not be made. `reply` holds the response and all else that came; see there. `request` is borrowed for
+// the call and may be NULL when `request_len` is 0.
+int32_t grpclb_channel_unary(const struct grpclb_channel *channel,
+                             const struct grpclb_call *call,
+                             const uint8_t *request,
+                             size_t request_len,
+                             struct grpclb_reply *reply);
+
+// The channel's state, GRPCLB_STATE_*; `connect` other than 0 leaves IDLE.
+int32_t grpclb_channel_state(const struct grpclb_channel *channel, int32_t connect);
+
+// Waits until the state is not `last` (GRPCLB_STATE_*), at most `timeout_ns` nanoseconds. 1: it is another; 0: the
+// time ran out.
+int32_t grpclb_channel_wait_state(const struct grpclb_channel *channel,
+                                  int32_t last,
+                                  uint64_t timeout_ns);
+
+// Connects, and waits until `count` endpoints are READY, at most `timeout_ns` nanoseconds. 1: they are; 0: the time
+// ran out, or the channel is closed.
+int32_t grpclb_channel_wait_ready(const struct grpclb_channel *channel,
+                                  size_t count,
+                                  uint64_t timeout_ns);
+
+// Writes "address STATE, address STATE" of all endpoints into `out`, NUL-terminated and shortened to `size` octets;
+// returns how long the whole text is without its NUL (0 also for a channel that is NULL). `out` may be NULL.
+size_t grpclb_channel_endpoints(const struct grpclb_channel *channel,
+                                char *out,
+                                size_t size);
+
+// Starts a thread that drives the channel until it is closed or freed: connections are watched, kept alive and made
+// again also
+// while nobody calls. Without it there is no hidden thread.
+int32_t grpclb_channel_drive_in_background(const struct grpclb_channel *channel);
+
+// Starts a streaming call. 0, and `*out` is yours to free with grpclb_stream_free; else a GRPCLB_ERR_* number or a
+// status code (after a fork), and `*out` is NULL.
+int32_t grpclb_stream_start(const struct grpclb_channel *channel,
+                            const struct grpclb_call *call,
+                            struct grpclb_stream **out);
+
+// Sends one message; waits while the peer's window is full. `message` is borrowed for the call. 0, or
+// GRPCLB_ERR_ENDED.
+int32_t grpclb_stream_send(const struct grpclb_stream *stream, const uint8_t *message, size_t message_len);
+
+// No more messages will be sent. 0, or GRPCLB_ERR_ENDED.
+int32_t grpclb_stream_half_close(const struct grpclb_stream *stream);
+
+// Waits for the next message. 1: `*message` is valid until the next grpclb_stream_recv, grpclb_stream_finish or
+// grpclb_stream_free; 0: there are no more, the call has ended and grpclb_stream_finish tells how.
+int32_t grpclb_stream_recv(const struct grpclb_stream *stream,
+                           const uint8_t **message,
+                           size_t *message_len);
+
+// Half-closes, waits for the end of the call and drops messages that were not received. Returns gRPC's status code,
+// 0 is OK; `reply` has message, peer and metadata, and no response. The stream is still to be freed.
+int32_t grpclb_stream_finish(const struct grpclb_stream *stream,
+                             struct grpclb_reply *reply);
+
+// Cancels the call: it ends with CANCELLED, unless it has ended. Any thread.
+int32_t grpclb_stream_cancel(const struct grpclb_stream *stream);
+
+// Frees a stream; one that has not ended is cancelled. No other thread may be using it. NULL is fine.
+void grpclb_stream_free(struct grpclb_stream *stream);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* GRPCLB_H */

@@ -1,0 +1,108 @@
+//! The C door. `ffi/include/grpclb.h` is generated from these files and compared with them in a test.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `config` | sized structs: what a caller of an older or newer header gave |
+//! | `text` | strings and arrays of C, borrowed |
+//! | `call` | what a call is asked and what it answers: `grpclb_call`, `grpclb_reply`, `grpclb_metadata` |
+//! | `channel` | the blocking channel |
+//! | `stream` | streaming calls on it |
+//!
+//! Rules: no panic crosses (every function's body runs in [`guard`]); a pointer that must not be NULL is looked at
+//! before it is used; numbers are never given a second meaning. `unsafe` is confined to this folder, and here to
+//! what a pointer from C needs.
+#![allow(unsafe_code)]
+// The header's names are C's.
+#![allow(non_camel_case_types)]
+// What a C program must keep to stands in the header's own words, which are these documents.
+#![allow(clippy::missing_safety_doc)]
+
+pub mod call;
+pub mod channel;
+mod config;
+pub mod stream;
+mod text;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A pointer that must not be NULL is NULL.
+pub const GRPCLB_ERR_NULL: i32 = -1;
+/// A struct's `size` is none that this library knows: it was not set, or a newer header's field is in use.
+pub const GRPCLB_ERR_SIZE: i32 = -2;
+/// A value is out of its range, or a text is not UTF-8.
+pub const GRPCLB_ERR_ARGUMENT: i32 = -3;
+/// The target does not parse, or nothing here resolves it.
+pub const GRPCLB_ERR_TARGET: i32 = -4;
+/// The service config does not parse; the error text has the JSON path.
+pub const GRPCLB_ERR_SERVICE_CONFIG: i32 = -5;
+/// The system refused: descriptors, memory, threads.
+pub const GRPCLB_ERR_SYSTEM: i32 = -6;
+/// A fault of the library itself, held back at the boundary. The object may be freed and nothing else.
+pub const GRPCLB_ERR_PANIC: i32 = -7;
+/// Another thread is using the stream.
+pub const GRPCLB_ERR_BUSY: i32 = -8;
+/// The call has ended; grpclb_stream_finish tells how.
+pub const GRPCLB_ERR_ENDED: i32 = -9;
+
+/// The version of the library as text, "0.1.0". Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn grpclb_version() -> *const std::ffi::c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// A status code's or GRPCLB_ERR_* number's name, "UNAVAILABLE", "GRPCLB_ERR_NULL"; "UNKNOWN" for numbers that are
+/// neither. Static, never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn grpclb_code_name(code: i32) -> *const std::ffi::c_char {
+    let name = match code {
+        GRPCLB_ERR_NULL => c"GRPCLB_ERR_NULL",
+        GRPCLB_ERR_SIZE => c"GRPCLB_ERR_SIZE",
+        GRPCLB_ERR_ARGUMENT => c"GRPCLB_ERR_ARGUMENT",
+        GRPCLB_ERR_TARGET => c"GRPCLB_ERR_TARGET",
+        GRPCLB_ERR_SERVICE_CONFIG => c"GRPCLB_ERR_SERVICE_CONFIG",
+        GRPCLB_ERR_SYSTEM => c"GRPCLB_ERR_SYSTEM",
+        GRPCLB_ERR_PANIC => c"GRPCLB_ERR_PANIC",
+        GRPCLB_ERR_BUSY => c"GRPCLB_ERR_BUSY",
+        GRPCLB_ERR_ENDED => c"GRPCLB_ERR_ENDED",
+        0 => c"OK",
+        1 => c"CANCELLED",
+        3 => c"INVALID_ARGUMENT",
+        4 => c"DEADLINE_EXCEEDED",
+        5 => c"NOT_FOUND",
+        6 => c"ALREADY_EXISTS",
+        7 => c"PERMISSION_DENIED",
+        8 => c"RESOURCE_EXHAUSTED",
+        9 => c"FAILED_PRECONDITION",
+        10 => c"ABORTED",
+        11 => c"OUT_OF_RANGE",
+        12 => c"UNIMPLEMENTED",
+        13 => c"INTERNAL",
+        14 => c"UNAVAILABLE",
+        15 => c"DATA_LOSS",
+        16 => c"UNAUTHENTICATED",
+        _ => c"UNKNOWN",
+    };
+    name.as_ptr()
+}
+
+/// Runs a function's body; a panic becomes GRPCLB_ERR_PANIC.
+fn guard(body: impl FnOnce() -> Result<i32, i32>) -> i32 {
+    // Objects that a panic left half changed say so by what they answer later: all state is behind the host's locks,
+    // which recover, or in a reply, whose pointers are set last.
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(result) => result.unwrap_or_else(|error| error),
+        Err(panic) => {
+            // A payload may panic in its own drop.
+            std::mem::forget(panic);
+            GRPCLB_ERR_PANIC
+        }
+    }
+}
+
+/// The same for functions without a result.
+fn guard_quietly(body: impl FnOnce()) {
+    guard(|| {
+        body();
+        Ok(0)
+    });
+}

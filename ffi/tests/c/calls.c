@@ -1,0 +1,268 @@
+/* calls ADDRESS: unary and streaming calls, threads, interrupts, over interop_server. */
+#include "check.h"
+
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+#define UNARY "/grpc.testing.TestService/UnaryCall"
+#define EMPTY "/grpc.testing.TestService/EmptyCall"
+#define DUPLEX "/grpc.testing.TestService/FullDuplexCall"
+#define OUTPUT "/grpc.testing.TestService/StreamingOutputCall"
+
+static grpclb_channel *channel;
+static const char *address;
+
+static grpclb_metadata entry(const char *name, const void *value, size_t len) {
+    grpclb_metadata made;
+    made.name = name;
+    made.name_len = strlen(name);
+    made.value = (const uint8_t *)value;
+    made.value_len = len;
+    return made;
+}
+
+static const grpclb_metadata *find(const grpclb_metadata *entries, size_t len, const char *name) {
+    for (size_t i = 0; i < len; i++)
+        if (entries[i].name_len == strlen(name) && !memcmp(entries[i].name, name, entries[i].name_len))
+            return &entries[i];
+    return NULL;
+}
+
+/* Initial and trailing metadata come back, binary values whole. */
+static void metadata(void) {
+    grpclb_metadata sent[20];
+    sent[0] = entry("x-grpc-test-echo-initial", "hello", 5);
+    sent[1] = entry("x-grpc-test-echo-trailing-bin", "\0\xff,\x0a", 4);
+    for (int i = 2; i < 20; i++) /* more than stand on the library's stack */
+        sent[i] = entry("x-more", "value", 5);
+    grpclb_call call = call_of(UNARY);
+    grpclb_reply reply = new_reply();
+    call.metadata = sent;
+    for (size_t count = 2; count <= 20; count += 18) {
+        call.metadata_len = count;
+        call.timeout_ns = 20 * SECOND;
+        IS(grpclb_channel_unary(channel, &call, NULL, 0, &reply), 0);
+        CHECK(!strcmp(reply.peer, address) && reply.peer_len == strlen(address));
+        IS(reply.message_len, 0);
+        IS(*reply.message, 0);
+        const grpclb_metadata *got = find(reply.headers, reply.headers_len, "x-grpc-test-echo-initial");
+        CHECK(got && got->value_len == 5 && !memcmp(got->value, "hello", 5));
+        got = find(reply.trailers, reply.trailers_len, "x-grpc-test-echo-trailing-bin");
+        CHECK(got && got->value_len == 4 && !memcmp(got->value, "\0\xff,\x0a", 4));
+    }
+    grpclb_reply_clear(&reply);
+}
+
+/* SimpleRequest { response_size }: so many octets come back. */
+static void sizes(void) {
+    const uint8_t ask[] = {2 << 3, 0xc0, 0x9a, 0x0c}; /* 200 000 */
+    grpclb_call call = call_of(UNARY);
+    grpclb_reply reply = new_reply();
+    for (int i = 0; i < 3; i++) {
+        IS(grpclb_channel_unary(channel, &call, ask, sizeof ask, &reply), 0);
+        CHECK(reply.response_len > 200000 && reply.response_len < 200100);
+        IS(grpclb_channel_unary(channel, &call, NULL, 0, &reply), 0);
+        CHECK(reply.response_len < 100);
+    }
+    grpclb_reply_clear(&reply);
+}
+
+/* SimpleRequest { response_status { code: 2, message: "tst" } }; and what does not exist. */
+static void statuses(void) {
+    const uint8_t ask[] = {7 << 3 | 2, 7, 1 << 3, 2, 2 << 3 | 2, 3, 't', 's', 't'};
+    grpclb_metadata sent = entry("x-grpc-test-echo-trailing-bin", "why", 3);
+    grpclb_call call = call_of(UNARY);
+    grpclb_reply reply = new_reply();
+    call.metadata = &sent;
+    call.metadata_len = 1;
+    IS(grpclb_channel_unary(channel, &call, ask, sizeof ask, &reply), 2);
+    CHECK(reply.code == 2 && !strcmp(reply.message, "tst") && !strcmp(reply.peer, address));
+    const grpclb_metadata *got = find(reply.trailers, reply.trailers_len, "x-grpc-test-echo-trailing-bin");
+    CHECK(got && got->value_len == 3 && !memcmp(got->value, "why", 3));
+    call = call_of("/grpc.testing.TestService/NoSuchMethod");
+    IS(grpclb_channel_unary(channel, &call, NULL, 0, &reply), 12);
+    IS(reply.response_len, 0);
+    grpclb_reply_clear(&reply);
+}
+
+/* StreamingOutputCallRequest { response_parameters { size: 4, interval_us: 10 s } }: longer than the deadline. */
+static const uint8_t slow[] = {2 << 3 | 2, 7, 1 << 3, 4, 2 << 3, 0x80, 0xad, 0xe2, 0x04};
+
+static void deadlines(void) {
+    grpclb_call call = call_of(EMPTY);
+    grpclb_reply reply = new_reply();
+    call.timeout_ns = 1; /* has passed already */
+    IS(grpclb_channel_unary(channel, &call, NULL, 0, &reply), 4);
+    grpclb_stream *stream;
+    const uint8_t *message;
+    size_t len;
+    call = call_of(OUTPUT);
+    call.timeout_ns = 500 * MS; /* long enough to send under valgrind, too */
+    IS(grpclb_stream_start(channel, &call, &stream), 0);
+    IS(grpclb_stream_send(stream, slow, sizeof slow), 0);
+    IS(grpclb_stream_half_close(stream), 0);
+    IS(grpclb_stream_recv(stream, &message, &len), 0);
+    IS(grpclb_stream_finish(stream, &reply), 4);
+    grpclb_stream_free(stream);
+    grpclb_reply_clear(&reply);
+}
+
+/* Ping pong on a stream; what was received stays until the next. */
+static void streams(void) {
+    const uint8_t ask[] = {2 << 3 | 2, 2, 1 << 3, 5};
+    grpclb_metadata sent = entry("x-grpc-test-echo-initial", "hello", 5);
+    grpclb_call call = call_of(DUPLEX);
+    grpclb_reply reply = new_reply();
+    grpclb_stream *stream;
+    const uint8_t *message;
+    size_t len;
+    call.metadata = &sent;
+    call.metadata_len = 1;
+    IS(grpclb_stream_start(channel, &call, &stream), 0);
+    for (int i = 0; i < 10; i++) {
+        IS(grpclb_stream_send(stream, ask, sizeof ask), 0);
+        IS(grpclb_stream_recv(stream, &message, &len), 1);
+        CHECK(len == 9 || len == 11);
+    }
+    IS(grpclb_stream_half_close(stream), 0);
+    IS(grpclb_stream_half_close(stream), 0);
+    IS(grpclb_stream_recv(stream, &message, &len), 0);
+    CHECK(!message && !len);
+    for (int i = 0; i < 2; i++) {
+        IS(grpclb_stream_finish(stream, &reply), 0);
+        CHECK(!strcmp(reply.peer, address) && reply.response_len == 0);
+        CHECK(find(reply.headers, reply.headers_len, "x-grpc-test-echo-initial"));
+    }
+    grpclb_stream_free(stream);
+
+    /* finish half-closes and drops what nobody received. */
+    IS(grpclb_stream_start(channel, &call, &stream), 0);
+    for (int i = 0; i < 10; i++)
+        IS(grpclb_stream_send(stream, ask, sizeof ask), 0);
+    IS(grpclb_stream_finish(stream, &reply), 0);
+    grpclb_stream_free(stream);
+
+    /* Freed while it runs: cancelled. */
+    IS(grpclb_stream_start(channel, &call, &stream), 0);
+    IS(grpclb_stream_send(stream, ask, sizeof ask), 0);
+    grpclb_stream_free(stream);
+    grpclb_reply_clear(&reply);
+}
+
+static void *cancel_soon(void *stream) {
+    const uint8_t *message;
+    size_t len;
+    struct timespec pause = {0, 50000000};
+    nanosleep(&pause, NULL);
+    /* The other thread waits in recv. */
+    IS(grpclb_stream_recv((grpclb_stream *)stream, &message, &len), GRPCLB_ERR_BUSY);
+    IS(grpclb_stream_cancel((grpclb_stream *)stream), 0);
+    return NULL;
+}
+
+static void cancel_from_another_thread(void) {
+    grpclb_call call = call_of(DUPLEX);
+    grpclb_reply reply = new_reply();
+    grpclb_stream *stream;
+    const uint8_t *message;
+    size_t len;
+    pthread_t other;
+    IS(grpclb_stream_start(channel, &call, &stream), 0);
+    IS(pthread_create(&other, NULL, cancel_soon, stream), 0);
+    IS(grpclb_stream_recv(stream, &message, &len), 0);
+    pthread_join(other, NULL);
+    IS(grpclb_stream_finish(stream, &reply), 1);
+    grpclb_stream_free(stream);
+    grpclb_reply_clear(&reply);
+}
+
+static void *many_calls(void *unused) {
+    (void)unused;
+    grpclb_call call = call_of(EMPTY);
+    grpclb_reply reply = new_reply();
+    for (int i = 0; i < 200; i++)
+        IS(grpclb_channel_unary(channel, &call, NULL, 0, &reply), 0);
+    grpclb_reply_clear(&reply);
+    return NULL;
+}
+
+static void threads(void) {
+    pthread_t some[8];
+    for (int i = 0; i < 8; i++)
+        IS(pthread_create(&some[i], NULL, many_calls, NULL), 0);
+    for (int i = 0; i < 8; i++)
+        pthread_join(some[i], NULL);
+}
+
+static int32_t at_once(void *asked) {
+    ++*(int *)asked;
+    return 1;
+}
+
+static void interrupts(const char *target) {
+    int asked = 0;
+    grpclb_channel_config config = new_config();
+    config.interrupt = at_once;
+    config.interrupt_context = &asked;
+    grpclb_channel *interrupted = open_channel(target, &config);
+    grpclb_call call = call_of(DUPLEX);
+    grpclb_reply reply = new_reply();
+    IS(grpclb_channel_unary(interrupted, &call, NULL, 0, &reply), 1);
+    CHECK(asked > 0);
+    grpclb_reply_clear(&reply);
+    grpclb_channel_free(interrupted);
+}
+
+static void *close_soon(void *which) {
+    struct timespec pause = {0, 50000000};
+    nanosleep(&pause, NULL);
+    IS(grpclb_channel_close((grpclb_channel *)which), 0);
+    return NULL;
+}
+
+/* Closing ends what waits. */
+static void closing(const char *target) {
+    grpclb_channel *closed = open_channel(target, NULL);
+    IS(grpclb_channel_wait_ready(closed, 1, 10 * SECOND), 1);
+    IS(grpclb_channel_state(closed, 0), GRPCLB_STATE_READY);
+    grpclb_call call = call_of(DUPLEX);
+    grpclb_reply reply = new_reply();
+    grpclb_stream *stream;
+    const uint8_t *message;
+    size_t len;
+    pthread_t other;
+    IS(grpclb_stream_start(closed, &call, &stream), 0);
+    IS(pthread_create(&other, NULL, close_soon, closed), 0);
+    IS(grpclb_stream_recv(stream, &message, &len), 0);
+    IS(grpclb_stream_finish(stream, &reply), 1);
+    pthread_join(other, NULL);
+    IS(grpclb_channel_state(closed, 1), GRPCLB_STATE_SHUTDOWN);
+    grpclb_stream_free(stream);
+    grpclb_reply_clear(&reply);
+    grpclb_channel_free(closed);
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2);
+    char target[256];
+    address = argv[1];
+    snprintf(target, sizeof target, "ipv4:%s", address);
+    channel = open_channel(target, NULL);
+    metadata();
+    sizes();
+    statuses();
+    deadlines();
+    streams();
+    cancel_from_another_thread();
+    threads();
+    interrupts(target);
+    closing(target);
+    /* The background thread ends with the channel. */
+    IS(grpclb_channel_drive_in_background(channel), 0);
+    threads();
+    IS(grpclb_channel_close(channel), 0);
+    grpclb_channel_free(channel);
+    puts("calls: ok");
+    return 0;
+}

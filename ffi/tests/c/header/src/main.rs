@@ -1,0 +1,86 @@
+//! `cargo run -p grpclb-header` writes `ffi/include/grpclb.h`; `cargo test -p grpclb-header` compares it.
+
+use std::path::{Path, PathBuf};
+
+const PREAMBLE: &str = "\
+/* libgrpclb: gRPC channels with client-side load balancing. Generated from ffi/src/capi by
+ * `cargo run -p grpclb-header`; changes go there.
+ *
+ * Rules of all functions:
+ *  - int32_t results: below 0 is GRPCLB_ERR_*, else what the function says. Numbers never change their meaning.
+ *  - A pointer argument is borrowed for the call: nothing of it is kept unless its text says so.
+ *  - A struct that begins with `size` is set to zero, and its size to sizeof of itself, before its first use.
+ *  - NULL where something must be gives GRPCLB_ERR_NULL. A pointer to anything else than what is asked for is as
+ *    undefined as ever in C.
+ *  - No panic and no exception leaves the library. It installs no signal handler and starts no thread but those
+ *    for name look-up and grpclb_channel_drive_in_background.
+ *  - After fork() the child makes channels of its own; calls on the parent's end with INTERNAL.
+ *
+ * License: MIT OR Apache-2.0 */";
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
+}
+
+fn main() -> std::io::Result<()> {
+    std::fs::write(top().join("include/grpclb.h"), header())
+}
+
+fn header() -> String {
+    let config = cbindgen::Config {
+        language: cbindgen::Language::C,
+        header: Some(PREAMBLE.into()),
+        include_guard: Some("GRPCLB_H".into()),
+        cpp_compat: true,
+        style: cbindgen::Style::Both,
+        documentation: true,
+        documentation_style: cbindgen::DocumentationStyle::C99,
+        usize_is_size_t: true,
+        no_includes: true,
+        sys_includes: vec!["stddef.h".into(), "stdint.h".into()],
+        line_length: 110,
+        sort_by: cbindgen::SortKey::None,
+        ..Default::default()
+    };
+    // It follows the `mod` items from there.
+    let builder = cbindgen::Builder::new().with_config(config).with_src(top().join("src/capi/mod.rs"));
+    let bindings =
+        builder.generate().unwrap_or_else(|error| panic!("the header cannot be generated: {error}"));
+    let mut text = Vec::new();
+    bindings.write(&mut text);
+    String::from_utf8_lossy(&text).lines().map(parenthesized).collect()
+}
+
+/// A negative constant stands in parentheses, as a value in C should.
+fn parenthesized(line: &str) -> String {
+    match line.strip_prefix("#define ").and_then(|define| define.split_once(" -")) {
+        Some((name, value)) => format!("#define {name} (-{value})\n"),
+        None => format!("{line}\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_header_is_the_generated_one() {
+        let committed = std::fs::read_to_string(top().join("include/grpclb.h")).expect("it is committed");
+        assert!(committed == header(), "stale: cargo run -p grpclb-header");
+    }
+
+    #[test]
+    fn every_exported_function_is_in_the_header() {
+        let header = header();
+        let mut count = 0;
+        for file in std::fs::read_dir(top().join("src/capi")).expect("the sources") {
+            let text = std::fs::read_to_string(file.expect("a file").path()).expect("text");
+            for line in text.lines().filter(|line| line.contains("extern \"C\" fn grpclb_")) {
+                let name = line.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).expect("a name");
+                assert!(header.contains(&format!("{name}(")), "{name} is not in the header");
+                count += 1;
+            }
+        }
+        assert!(count > 10, "{count}");
+    }
+}
