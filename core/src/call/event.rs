@@ -65,7 +65,7 @@ pub enum Event<'c, 'i> {
         call: CallId,
         /// `:path`, as it came.
         path: &'c [u8],
-        /// `:authority`; empty when there was none.
+        /// `:authority`, or `host` in its place; empty when there was neither.
         authority: &'c [u8],
         /// The deadline, from now; the connection minds it by itself.
         timeout: Option<Duration>,

@@ -96,6 +96,8 @@ impl Custom {
 pub(super) struct Request {
     pub(super) path: Span,
     pub(super) authority: Span,
+    /// `host`, when there is no `:authority`.
+    host: Option<Entry>,
     pub(super) timeout: Option<Duration>,
     /// What is wrong with it, when something is.
     pub(super) refusal: Option<Reason>,
@@ -104,8 +106,14 @@ pub(super) struct Request {
 
 /// Reads a request's head.
 pub(super) fn request(list: &[u8], span: Span) -> Request {
-    let mut request =
-        Request { path: EMPTY, authority: EMPTY, timeout: None, refusal: None, custom: Custom::NONE };
+    let mut request = Request {
+        path: EMPTY,
+        authority: EMPTY,
+        host: None,
+        timeout: None,
+        refusal: None,
+        custom: Custom::NONE,
+    };
     let (mut post, mut grpc, mut te, mut timeout_ok, mut encoding_ok) = (false, false, false, true, true);
     for entry in entries(list) {
         let (name, value) = (entry.name(list), entry.value(list));
@@ -120,6 +128,7 @@ pub(super) fn request(list: &[u8], span: Span) -> Request {
                 request.custom.start = entry.end();
             }
             b"content-type" => grpc = is_grpc(value),
+            b"host" if request.authority.len == 0 => request.host = Some(entry),
             b"te" => te = value == b"trailers",
             b"grpc-timeout" => {
                 request.timeout = timeout::decode(value);
@@ -193,16 +202,33 @@ fn is_grpc(content_type: &[u8]) -> bool {
     }
 }
 
-impl Response {
-    /// Decodes `grpc-message` and moves it to the front, where no metadata can be written over it; its place. The
-    /// message's entry is then no longer among the custom fields.
-    pub(super) fn take_message(&mut self, list: &mut [u8], span: Span) -> Span {
-        let Some(entry) = self.message.take() else { return EMPTY };
-        if let Some(part) = list.get_mut(self.custom.start..entry.end()) {
+impl Custom {
+    /// Moves an entry to the front, where no metadata can be written over it. It is then no longer among the custom
+    /// fields.
+    fn take(&mut self, list: &mut [u8], entry: Entry) -> Entry {
+        if let Some(part) = list.get_mut(self.start..entry.end()) {
             rotate_right(part, entry.end().minus(entry.at));
         }
-        let entry = Entry { at: self.custom.start, ..entry };
-        self.custom.start = entry.end();
+        let entry = Entry { at: self.start, ..entry };
+        self.start = entry.end();
+        entry
+    }
+}
+
+impl Request {
+    /// Lets `host` stand for an `:authority` that is missing (RFC 9113 §8.3.1, gRFC A41).
+    pub(super) fn take_host(&mut self, list: &mut [u8], span: Span) {
+        if let Some(entry) = self.host.take() {
+            self.authority = self.custom.take(list, entry).value_span(span);
+        }
+    }
+}
+
+impl Response {
+    /// Decodes `grpc-message`; its place.
+    pub(super) fn take_message(&mut self, list: &mut [u8], span: Span) -> Span {
+        let Some(entry) = self.message.take() else { return EMPTY };
+        let entry = self.custom.take(list, entry);
         let text = list.get_mut(entry.value_at()..entry.end()).unwrap_or_default();
         let len = percent::decode_in_place(text) as u32;
         Span { len, ..entry.value_span(span) }

@@ -1,7 +1,7 @@
 //! The server's side: requests that arrive, responses that leave.
 
 use super::SendError;
-use super::event::{CallId, Token, cut};
+use super::event::{CallId, Token, cut_mut};
 use super::head::{self, CONTENT_TYPE, Fixed, List, Metadata, common, unique};
 use super::machine::Machine;
 use super::reason::Reason;
@@ -36,7 +36,9 @@ impl Machine<'_> {
             self.owe(stream, Reason::HeadersTooLarge);
             return None;
         }
-        let request = received::request(cut(self.engine.parts.arena, fields), fields);
+        let list = cut_mut(self.engine.parts.arena, fields);
+        let mut request = received::request(list, fields);
+        request.take_host(list, fields);
         let metadata = match request.refusal {
             Some(reason) => Err(reason),
             None => self.metadata(fields, request.custom),

@@ -180,6 +180,22 @@ fn joined_binary_values_are_split_even_without_room_between() {
 }
 
 #[test]
+fn host_stands_for_an_authority_that_is_missing() {
+    let mut fields = request(&[(":authority", None), ("first", Some("1"))]);
+    fields.extend([("host", "host"), ("last-bin", "QQ,QQ")]);
+    let mut exchange = Exchange::new();
+    exchange.send(&fields, b"", false);
+    let expected = [("first", "1"), ("last-bin", "A"), ("last-bin", "A")];
+    assert_eq!(exchange.told.metadata, expected.map(|(name, value)| (name.to_owned(), value.into())));
+    // Next to `:authority` it counts for nothing.
+    let mut fields = GOOD.to_vec();
+    fields.push(("host", "other"));
+    let mut exchange = Exchange::new();
+    exchange.send(&fields, b"", false);
+    assert!(exchange.told.call.is_some() && exchange.told.metadata.is_empty());
+}
+
+#[test]
 fn messages_and_the_end() {
     let mut exchange = Exchange::new();
     exchange.send(GOOD, b"\0\0\0\0\x01a\0\0\0\0\0\0\0\0\0\x02bc", true);
