@@ -244,7 +244,7 @@ impl Engine<'_> {
         let used = self.state.arena_used;
         self.state.block.open = false;
         let (front, out) = self.parts.arena.split_at_mut_checked(used).unwrap_or_default();
-        let mut block = in_place.unwrap_or(front);
+        let mut block = in_place.or_else(|| front.get(..self.state.block.len)).unwrap_or_default();
         let (mut at, mut size) = (0_usize, self.state.block.ahead.unwrap_or(0));
         let mut too_large = self.state.block.ahead.is_some();
         if !too_large {

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod any_bytes;
+mod batch;
 mod pair;
 mod section3_starting;
 mod section4_frames;
