@@ -23,7 +23,7 @@ demo: ## gRPC calls spread over several backends, live in the terminal (needs Ru
 test: ## all tests, real peers included; ends with "N passed, N failed, N skipped"
 	@.ci/test.sh $(PARTS)
 
-check-all: ## make test, then fuzzing, conformance suites and the longer soak
+check-all: ## make test, then fuzzing and a longer soak
 	@.ci/test.sh --all $(PARTS)
 
 c: ## the C library and its examples: target/c/{lib,include}, target/examples/c (needs Rust and a C compiler)
