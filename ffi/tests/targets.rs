@@ -98,6 +98,23 @@ fn unix_sockets() {
     assert_eq!(shares(&channel, 10), BTreeMap::from([(peer, 10)]));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn abstract_unix_sockets() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    let _watchdog = Watchdog::new(30);
+    let name = format!("grpclb-{}", std::process::id());
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let accepted = thread::spawn(move || listener.accept().map(drop));
+    let channel = Channel::builder(&format!("unix-abstract:{name}")).build().unwrap();
+    let call = Call::new(WHO).timeout(Duration::from_secs(10));
+    let status = channel.unary(&call, b"", &mut Vec::new()).expect_err("closed at once");
+    assert_eq!(status.code, Code::UNAVAILABLE, "{status}");
+    assert!(status.message.contains(&format!("unix-abstract:{name}: ")), "{status}");
+    accepted.join().unwrap().expect("it was the one");
+}
+
 #[test]
 fn a_name() {
     let _watchdog = Watchdog::new(30);
@@ -133,6 +150,39 @@ fn a_file_that_changes() {
     replace(&path, "nonsense\n");
     thread::sleep(Duration::from_millis(1500));
     assert_eq!(shares(&channel, 100), BTreeMap::from([(b, 50), (c, 50)]));
+}
+
+/// An endpoint that leaves the list gets no new calls; those that it has come to their end.
+#[test]
+fn calls_of_an_endpoint_that_leaves_go_on() {
+    let _watchdog = Watchdog::new(60);
+    let folder = Folder::new("leaves");
+    let path = folder.file("endpoints");
+    let slow = Server::builder()
+        .unary_blocking(WHO, |_, response| {
+            thread::sleep(Duration::from_millis(2500));
+            response.message.extend_from_slice(b"slow");
+            Ok(())
+        })
+        .bind("127.0.0.1:0")
+        .expect("a server")
+        .spawn();
+    let quick = backend("127.0.0.1:0");
+    replace(&path, &address(&slow));
+    let channel =
+        Channel::builder(&format!("file://{}", path.display())).service_config(ROUND_ROBIN).build().unwrap();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            let mut response = Vec::new();
+            channel.unary(&Call::new(WHO), b"", &mut response).map(|_| response)
+        });
+        thread::sleep(Duration::from_millis(200));
+        replace(&path, &address(&quick));
+        thread::sleep(Duration::from_millis(1500));
+        assert_eq!(shares(&channel, 10), BTreeMap::from([(address(&quick), 10)]));
+        assert!(!first.is_finished(), "the slow call was over too early to prove anything");
+        assert_eq!(first.join().unwrap().expect("it goes on"), b"slow");
+    });
 }
 
 #[test]

@@ -56,6 +56,19 @@ fn call(path: &str) -> Call<'_> {
     Call::new(path).timeout(Duration::from_secs(20))
 }
 
+/// What may cross threads, and what may be shared by them.
+#[test]
+fn bounds() {
+    fn shared<T: Send + Sync + 'static>() {}
+    fn sent<T: Send + 'static>() {}
+    shared::<Channel>();
+    shared::<grpclb::ChannelBuilder>();
+    shared::<grpclb::Status>();
+    sent::<grpclb::Stream>();
+    sent::<grpclb::Reply>();
+    sent::<grpclb::host::reactor::Reactor>();
+}
+
 #[test]
 fn sixty_four_threads_in_forty_runs() {
     let _watchdog = Watchdog::new(120);
