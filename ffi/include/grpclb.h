@@ -46,6 +46,9 @@
 // The call has ended; grpclb_stream_finish tells how.
 #define GRPCLB_ERR_ENDED (-9)
 
+// The call has not ended, or there is no such call.
+#define GRPCLB_ERR_RUNNING (-10)
+
 // No connection and no wish for one.
 #define GRPCLB_STATE_IDLE 0
 
@@ -63,6 +66,9 @@
 
 // A channel to all endpoints of a target.
 typedef struct grpclb_channel grpclb_channel;
+
+// A channel that its caller drives. One thread at a time (another's function returns GRPCLB_ERR_BUSY).
+typedef struct grpclb_reactor grpclb_reactor;
 
 // A streaming call. One thread at a time (another's function returns GRPCLB_ERR_BUSY), but for grpclb_stream_cancel.
 typedef struct grpclb_stream grpclb_stream;
@@ -159,6 +165,14 @@ typedef struct grpclb_call {
   size_t metadata_len;
 } grpclb_call;
 
+// A call of a reactor, until grpclb_reactor_take gave its reply.
+typedef struct grpclb_call_id {
+  // Dense: keep what you know of a call in an array.
+  uint32_t index;
+  // Tells successors at the same index apart.
+  uint32_t generation;
+} grpclb_call_id;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -223,6 +237,56 @@ size_t grpclb_channel_endpoints(const struct grpclb_channel *channel,
 // again also
 // while nobody calls. Without it there is no hidden thread.
 int32_t grpclb_channel_drive_in_background(const struct grpclb_channel *channel);
+
+// Makes a reactor; arguments and results are those of grpclb_channel_new (the config's interrupt is not used), and
+// `*out` is yours to free with grpclb_reactor_free.
+int32_t grpclb_reactor_new(const char *target,
+                           const struct grpclb_channel_config *config,
+                           struct grpclb_reactor **out,
+                           char *error,
+                           size_t error_size);
+
+// Frees a reactor and its calls. NULL is fine.
+void grpclb_reactor_free(struct grpclb_reactor *reactor);
+
+// The descriptor to wait for: readable when grpclb_reactor_process has something to do, level- or edge-triggered.
+// It stays the reactor's. GRPCLB_ERR_SYSTEM where there are no descriptors.
+int32_t grpclb_reactor_descriptor(const struct grpclb_reactor *reactor);
+
+// How long the descriptor may be waited for. 1: `*timeout_ns` nanoseconds; 0: for ever. Ask before each wait: after
+// commands it is 0 ns, and grpclb_reactor_process writes what they made.
+int32_t grpclb_reactor_poll_timeout(const struct grpclb_reactor *reactor,
+                                    uint64_t *timeout_ns);
+
+// Reads, does what is due, writes; never waits. How many things there were: call it until it returns 0, when the
+// descriptor is readable or the time has come.
+int32_t grpclb_reactor_process(const struct grpclb_reactor *reactor);
+
+// Starts a unary call; grpclb_reactor_process sends it. `call` and `request` are borrowed for the call. 0, and the
+// call's id in `*out`.
+int32_t grpclb_reactor_start_call(const struct grpclb_reactor *reactor,
+                                  const struct grpclb_call *call,
+                                  const uint8_t *request,
+                                  size_t request_len,
+                                  struct grpclb_call_id *out);
+
+// The next call that has ended and was not named yet. 1: it is `*out`; 0: there is none.
+int32_t grpclb_reactor_poll_call(const struct grpclb_reactor *reactor, struct grpclb_call_id *out);
+
+// What became of a call: its status code (0 is OK), and all else in `reply`. GRPCLB_ERR_RUNNING: it has not ended, or
+// there is no such call (any more).
+int32_t grpclb_reactor_take(const struct grpclb_reactor *reactor,
+                            struct grpclb_call_id call,
+                            struct grpclb_reply *reply);
+
+// Cancels a call: it ends with CANCELLED, unless it has ended.
+int32_t grpclb_reactor_cancel(const struct grpclb_reactor *reactor, struct grpclb_call_id call);
+
+// The channel's state, GRPCLB_STATE_*; `connect` other than 0 leaves IDLE.
+int32_t grpclb_reactor_state(const struct grpclb_reactor *reactor, int32_t connect);
+
+// Ends the channel: running calls end with CANCELLED, later ones with UNAVAILABLE.
+int32_t grpclb_reactor_close(const struct grpclb_reactor *reactor);
 
 // Starts a streaming call. 0, and `*out` is yours to free with grpclb_stream_free; else a GRPCLB_ERR_* number or a
 // status code (after a fork), and `*out` is NULL.

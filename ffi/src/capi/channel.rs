@@ -107,14 +107,25 @@ pub unsafe extern "C" fn grpclb_channel_new(
             }
             Err(error) => {
                 explain(&error.to_string());
-                Err(match error {
-                    ConnectError::Target(_) => GRPCLB_ERR_TARGET,
-                    ConnectError::ServiceConfig(_) => GRPCLB_ERR_SERVICE_CONFIG,
-                    ConnectError::Io(_) => GRPCLB_ERR_SYSTEM,
-                })
+                Err(refused(&error))
             }
         }
     });
+    explain_error(code, explain);
+    code
+}
+
+/// The number of what is wrong with a channel's settings.
+pub(super) fn refused(error: &ConnectError) -> i32 {
+    match error {
+        ConnectError::Target(_) => GRPCLB_ERR_TARGET,
+        ConnectError::ServiceConfig(_) => GRPCLB_ERR_SERVICE_CONFIG,
+        ConnectError::Io(_) => GRPCLB_ERR_SYSTEM,
+    }
+}
+
+/// Words for what was wrong before a target or config was looked at.
+pub(super) fn explain_error(code: i32, explain: impl Fn(&str)) {
     match code {
         GRPCLB_ERR_NULL => explain("target or out is NULL"),
         super::GRPCLB_ERR_SIZE => explain("the config's size is not set, or of another header"),
@@ -122,7 +133,6 @@ pub unsafe extern "C" fn grpclb_channel_new(
         super::GRPCLB_ERR_PANIC => explain("a fault of the library"),
         _ => {}
     }
-    code
 }
 
 /// # Safety

@@ -6,6 +6,7 @@
 //! | `text` | strings and arrays of C, borrowed |
 //! | `call` | what a call is asked and what it answers: `grpclb_call`, `grpclb_reply`, `grpclb_metadata` |
 //! | `channel` | the blocking channel |
+//! | `reactor` | the channel driven by the caller's event loop |
 //! | `stream` | streaming calls on it |
 //!
 //! Rules: no panic crosses (every function's body runs in [`guard`]); a pointer that must not be NULL is looked at
@@ -20,6 +21,7 @@
 pub mod call;
 pub mod channel;
 mod config;
+pub mod reactor;
 pub mod stream;
 mod text;
 
@@ -44,6 +46,9 @@ pub const GRPCLB_ERR_BUSY: i32 = -8;
 /// The call has ended; grpclb_stream_finish tells how.
 pub const GRPCLB_ERR_ENDED: i32 = -9;
 
+/// The call has not ended, or there is no such call.
+pub const GRPCLB_ERR_RUNNING: i32 = -10;
+
 /// The version of the library as text, "0.1.0". Static.
 #[unsafe(no_mangle)]
 pub extern "C" fn grpclb_version() -> *const std::ffi::c_char {
@@ -64,6 +69,7 @@ pub extern "C" fn grpclb_code_name(code: i32) -> *const std::ffi::c_char {
         GRPCLB_ERR_PANIC => c"GRPCLB_ERR_PANIC",
         GRPCLB_ERR_BUSY => c"GRPCLB_ERR_BUSY",
         GRPCLB_ERR_ENDED => c"GRPCLB_ERR_ENDED",
+        GRPCLB_ERR_RUNNING => c"GRPCLB_ERR_RUNNING",
         0 => c"OK",
         1 => c"CANCELLED",
         3 => c"INVALID_ARGUMENT",

@@ -1,6 +1,7 @@
 /* calls ADDRESS: unary and streaming calls, threads, interrupts, over interop_server. */
 #include "check.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <time.h>
 #include <unistd.h>
@@ -243,6 +244,52 @@ static void closing(const char *target) {
     grpclb_channel_free(closed);
 }
 
+/* The caller's own loop: poll(2), 500 calls of which 20 run at once; then one that is cancelled. */
+static void event_loop(const char *target) {
+    grpclb_reactor *reactor;
+    char error[256];
+    IS(grpclb_reactor_new(target, NULL, &reactor, error, sizeof error), 0);
+    grpclb_metadata sent = entry("x-grpc-test-echo-initial", "hello", 5);
+    grpclb_call call = call_of(UNARY), endless = call_of(DUPLEX);
+    grpclb_reply reply = new_reply();
+    grpclb_call_id id, last;
+    int started = 0, done = 0, cancelled = 0;
+    call.metadata = &sent;
+    call.metadata_len = 1;
+    IS(grpclb_reactor_start_call(reactor, &endless, NULL, 0, &last), 0);
+    while (done < 500 || !cancelled) {
+        for (; started < 500 && started < done + 20; started++)
+            IS(grpclb_reactor_start_call(reactor, &call, NULL, 0, &id), 0);
+        if (done == 500)
+            IS(grpclb_reactor_cancel(reactor, last), 0);
+        uint64_t ns;
+        int limited = grpclb_reactor_poll_timeout(reactor, &ns);
+        struct pollfd wait = {grpclb_reactor_descriptor(reactor), POLLIN, 0};
+        CHECK(limited == 0 || limited == 1);
+        poll(&wait, 1, limited ? (int)(ns / MS + (ns % MS != 0)) : 10000);
+        int32_t count;
+        while ((count = grpclb_reactor_process(reactor)) > 0)
+            ;
+        IS(count, 0);
+        while (grpclb_reactor_poll_call(reactor, &id) == 1) {
+            int32_t code = grpclb_reactor_take(reactor, id, &reply);
+            CHECK(!strcmp(reply.peer, address));
+            if (id.index == last.index && id.generation == last.generation) {
+                cancelled++;
+                continue;
+            }
+            IS(code, 0);
+            CHECK(find(reply.headers, reply.headers_len, "x-grpc-test-echo-initial"));
+            done++;
+        }
+    }
+    IS(done, 500);
+    IS(cancelled, 1);
+    IS(grpclb_reactor_state(reactor, 0), GRPCLB_STATE_READY);
+    grpclb_reactor_free(reactor);
+    grpclb_reply_clear(&reply);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     char target[256];
@@ -258,6 +305,7 @@ int main(int argc, char **argv) {
     threads();
     interrupts(target);
     closing(target);
+    event_loop(target);
     /* The background thread ends with the channel. */
     IS(grpclb_channel_drive_in_background(channel), 0);
     threads();

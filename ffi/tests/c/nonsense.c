@@ -11,7 +11,7 @@ static void names(void) {
     CHECK(!strcmp(grpclb_code_name(0), "OK"));
     CHECK(!strcmp(grpclb_code_name(14), "UNAVAILABLE"));
     CHECK(!strcmp(grpclb_code_name(16), "UNAUTHENTICATED"));
-    for (int32_t code = -1; code >= GRPCLB_ERR_ENDED; code--)
+    for (int32_t code = -1; code >= GRPCLB_ERR_RUNNING; code--)
         CHECK(!strncmp(grpclb_code_name(code), "GRPCLB_ERR_", 11));
     CHECK(!strcmp(grpclb_code_name(17), "UNKNOWN"));
     CHECK(!strcmp(grpclb_code_name(INT32_MIN), "UNKNOWN"));
@@ -227,7 +227,50 @@ static void calls(void) {
     grpclb_stream_free(stream);
 }
 
+static void reactors(void) {
+    grpclb_reactor *reactor;
+    grpclb_call call = call_of("/a.B/C");
+    grpclb_reply reply = new_reply();
+    grpclb_call_id id = {0, 0}, none = {UINT32_MAX, 7};
+    uint64_t ns;
+    char text[64];
+    IS(grpclb_reactor_new(NULL, NULL, &reactor, NULL, 0), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_new("x:", NULL, NULL, NULL, 0), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_new("nosuchscheme:///x", NULL, &reactor, text, sizeof text), GRPCLB_ERR_TARGET);
+    CHECK(!reactor && strstr(text, "target"));
+    grpclb_reactor_free(NULL);
+    IS(grpclb_reactor_descriptor(NULL), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_poll_timeout(NULL, &ns), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_process(NULL), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_start_call(NULL, &call, NULL, 0, &id), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_poll_call(NULL, &id), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_take(NULL, id, &reply), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_cancel(NULL, id), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_state(NULL, 0), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_close(NULL), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_new("ipv4:127.0.0.1:1", NULL, &reactor, NULL, 0), 0);
+    CHECK(grpclb_reactor_descriptor(reactor) >= 0);
+    IS(grpclb_reactor_poll_timeout(reactor, NULL), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_start_call(reactor, NULL, NULL, 0, &id), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_start_call(reactor, &call, NULL, 0, NULL), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_start_call(reactor, &call, NULL, 1, &id), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_poll_call(reactor, NULL), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_poll_call(reactor, &id), 0);
+    IS(grpclb_reactor_take(reactor, none, NULL), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_take(reactor, none, &reply), GRPCLB_ERR_RUNNING);
+    IS(grpclb_reactor_take(reactor, id, &reply), GRPCLB_ERR_RUNNING);
+    IS(grpclb_reactor_cancel(reactor, none), 0);
+    IS(grpclb_reactor_start_call(reactor, &call, NULL, 0, &id), 0);
+    IS(grpclb_reactor_close(reactor), 0);
+    IS(grpclb_reactor_state(reactor, 1), GRPCLB_STATE_SHUTDOWN);
+    IS(grpclb_reactor_take(reactor, id, &reply), 1);
+    IS(grpclb_reactor_take(reactor, id, &reply), GRPCLB_ERR_RUNNING);
+    grpclb_reactor_free(reactor);
+    grpclb_reply_clear(&reply);
+}
+
 int main(void) {
+    reactors();
     names();
     null_everywhere();
     sizes();
