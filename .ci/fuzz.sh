@@ -7,7 +7,7 @@ PATH="$PATH:$HOME/.cargo/bin"
 seconds=${1:-${SECONDS_EACH:-30}}
 case "$seconds" in '' | *[!0-9]*) echo "usage: .ci/fuzz.sh [SECONDS [TARGET…]]" >&2; exit 2 ;; esac
 shift
-version=0.13.1
+version=0.13.2
 
 .ci/setup-rust.sh || exit
 if ! rustup run nightly rustc --version >/dev/null 2>&1; then
@@ -19,7 +19,7 @@ command -v c++ >/dev/null || system g++
 fuzz=$(command -v cargo-fuzz || echo "$cache/cargo-fuzz/bin/cargo-fuzz")
 if [ ! -x "$fuzz" ]; then
     say "cargo install cargo-fuzz"
-    cargo +nightly install --quiet --locked cargo-fuzz --version "$version" --root "$cache/cargo-fuzz" >&2 ||
+    cargo install --quiet --locked cargo-fuzz --version "$version" --root "$cache/cargo-fuzz" >&2 ||
         missing cargo-fuzz "cargo install cargo-fuzz"
 fi
 # As cargo runs it.
