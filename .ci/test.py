@@ -141,7 +141,7 @@ def count(argv, code, output):
 # Lines worth seeing while a part runs: compiling, programs of tests, figures, what goes wrong.
 SHOWN = re.compile(
     r"^(\s+(Compiling|Downloading|Downloaded|Finished|Running|Doc-tests|Installing)\b|error|setup: |missing: |note  "
-    r"|(ok|FAIL|FAILED|SKIP)  |test .* FAILED|thread .* panicked)"
+    r"|(ok|FAIL|FAILED|SKIP)  |test .* FAILED|thread .* panicked|.+: \d+ (of|runs in) \d+)"
 )
 
 
