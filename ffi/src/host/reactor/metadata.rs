@@ -79,6 +79,9 @@ impl Packed {
 
     /// Calls `then` with the entries to send, as core wants them.
     pub(crate) fn with_pairs<R>(&self, then: impl FnOnce(&[(&[u8], &[u8])]) -> R) -> R {
+        if self.octets.is_empty() {
+            return then(&[]);
+        }
         let mut few: [(&[u8], &[u8]); PAIRS] = [(&[], &[]); PAIRS];
         let mut count = 0;
         for pair in self.pairs() {
@@ -90,5 +93,48 @@ impl Packed {
             count += 1;
         }
         then(&few[..count])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_come_out_as_they_went_in() {
+        for count in [0, 1, PAIRS, PAIRS + 1, 3 * PAIRS] {
+            let mut packed = Packed::new();
+            let entries: Vec<_> = (0..count).map(|n| (format!("name-{n}"), vec![n as u8; n])).collect();
+            for (name, value) in &entries {
+                packed.push(name.as_bytes(), value);
+            }
+            packed.with_pairs(|pairs| {
+                let expected: Vec<_> = entries.iter().map(|(n, v)| (n.as_bytes(), v.as_slice())).collect();
+                assert_eq!(pairs, expected);
+            });
+            assert_eq!(packed.oversize(), None);
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_too_long_is_known_by_its_number() {
+        let mut packed = Packed::new();
+        packed.push(b"a", b"1");
+        packed.push(b"b", &vec![0; 65_536]);
+        packed.push(b"c", &vec![0; 65_535]);
+        assert_eq!(packed.oversize(), Some(1));
+        packed.clear();
+        assert_eq!(packed.oversize(), None);
+    }
+
+    #[test]
+    fn trailers_follow_the_header() {
+        let (mut header, mut trailer, mut both) = (Packed::new(), Packed::new(), Packed::new());
+        header.push(b"h", b"1");
+        trailer.push(b"t", b"2");
+        both.set_header(header.pairs());
+        both.set_trailer(trailer.pairs());
+        assert!(both.header().eq([(&b"h"[..], &b"1"[..])]));
+        assert!(both.trailer().eq([(&b"t"[..], &b"2"[..])]));
     }
 }
