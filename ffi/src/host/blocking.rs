@@ -346,7 +346,6 @@ impl Shared {
             drop(big);
             ring(&mut own.ring);
             let polled = lead.wait(limit);
-            let interrupted = interrupt.is_some_and(|interrupt| interrupt());
             big = self.lock();
             now = Machine::now();
             match polled {
@@ -361,8 +360,16 @@ impl Shared {
             if holds(&mut big) {
                 break Waited::Holds;
             }
-            if interrupted {
-                break Waited::Interrupted;
+            if let Some(interrupt) = interrupt {
+                // Asked once the events are taken in, which come only once, and whoever they woke is rung: it may
+                // panic. And without the lock: it is foreign code.
+                drop(big);
+                ring(&mut own.ring);
+                let interrupted = interrupt();
+                big = self.lock();
+                if interrupted {
+                    break Waited::Interrupted;
+                }
             }
             if end.is_some_and(|end| end <= now) {
                 break Waited::TimedOut;
