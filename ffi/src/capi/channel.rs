@@ -83,6 +83,23 @@ pub unsafe extern "C" fn grpclb_channel_new(
     error: *mut c_char,
     error_size: usize,
 ) -> i32 {
+    let build = |builder: ChannelBuilder| builder.build().map(grpclb_channel);
+    // SAFETY: the pointers are the caller's, as the header says.
+    unsafe { make(target, config, out, error, error_size, build) }
+}
+
+/// What grpclb_channel_new and grpclb_reactor_new share: an object from a target and a config, by `build`, into `*out`.
+///
+/// # Safety
+/// The pointers are the caller's, or NULL, as grpclb_channel_new says.
+pub(super) unsafe fn make<T>(
+    target: *const c_char,
+    config: *const grpclb_channel_config,
+    out: *mut *mut T,
+    error: *mut c_char,
+    error_size: usize,
+    build: impl FnOnce(ChannelBuilder) -> Result<T, ConnectError>,
+) -> i32 {
     // SAFETY: the buffer is the caller's, as the header says.
     let explain = |words: &str| unsafe { text::put(words, error, error_size) };
     let code = guard(|| {
@@ -93,30 +110,25 @@ pub unsafe extern "C" fn grpclb_channel_new(
         // SAFETY: not NULL, so the caller's.
         unsafe { out.write(std::ptr::null_mut()) };
         // SAFETY: a string of the caller's or NULL.
-        let target = unsafe { text::string(target) }?;
-        let mut builder = Channel::builder(target);
+        let mut builder = Channel::builder(unsafe { text::string(target) }?);
         if !config.is_null() {
             // SAFETY: a config of the caller's.
             builder = unsafe { configure(builder, config) }?;
         }
-        match builder.build() {
-            Ok(channel) => {
-                // SAFETY: not NULL, so the caller's.
-                unsafe { out.write(Box::into_raw(Box::new(grpclb_channel(channel)))) };
-                Ok(0)
-            }
-            Err(error) => {
-                explain(&error.to_string());
-                Err(refused(&error))
-            }
-        }
+        let made = build(builder).map_err(|error| {
+            explain(&error.to_string());
+            refused(&error)
+        })?;
+        // SAFETY: not NULL, so the caller's.
+        unsafe { out.write(Box::into_raw(Box::new(made))) };
+        Ok(0)
     });
     explain_error(code, explain);
     code
 }
 
 /// The number of what is wrong with a channel's settings.
-pub(super) fn refused(error: &ConnectError) -> i32 {
+fn refused(error: &ConnectError) -> i32 {
     match error {
         ConnectError::Target(_) => GRPCLB_ERR_TARGET,
         ConnectError::ServiceConfig(_) => GRPCLB_ERR_SERVICE_CONFIG,
@@ -125,7 +137,7 @@ pub(super) fn refused(error: &ConnectError) -> i32 {
 }
 
 /// Words for what was wrong before a target or config was looked at.
-pub(super) fn explain_error(code: i32, explain: impl Fn(&str)) {
+fn explain_error(code: i32, explain: impl Fn(&str)) {
     match code {
         GRPCLB_ERR_NULL => explain("target or out is NULL"),
         super::GRPCLB_ERR_SIZE => explain("the config's size is not set, or of another header"),
@@ -137,7 +149,7 @@ pub(super) fn explain_error(code: i32, explain: impl Fn(&str)) {
 
 /// # Safety
 /// A config as the header says.
-pub(super) unsafe fn configure(
+unsafe fn configure(
     mut builder: ChannelBuilder,
     config: *const grpclb_channel_config,
 ) -> Result<ChannelBuilder, i32> {

@@ -1,10 +1,9 @@
 //! The channel that the caller's own event loop drives: one descriptor, one timeout, one verb.
 
 use super::call::{Place, grpclb_call, grpclb_reply, with_call};
-use super::channel::{configure, explain_error, grpclb_channel_config, refused, state_number};
+use super::channel::{grpclb_channel_config, make, state_number};
 use super::{GRPCLB_ERR_BUSY, GRPCLB_ERR_NULL, GRPCLB_ERR_RUNNING, GRPCLB_ERR_SYSTEM};
 use super::{guard, guard_quietly, text};
-use crate::host::channel::Channel;
 use crate::host::reactor::{CallKey, Reactor};
 use std::ffi::c_char;
 use std::sync::{Mutex, MutexGuard, TryLockError};
@@ -32,31 +31,9 @@ pub unsafe extern "C" fn grpclb_reactor_new(
     error: *mut c_char,
     error_size: usize,
 ) -> i32 {
-    // SAFETY: the buffer is the caller's, as the header says.
-    let explain = |words: &str| unsafe { text::put(words, error, error_size) };
-    let code = guard(|| {
-        explain("");
-        if out.is_null() {
-            return Err(GRPCLB_ERR_NULL);
-        }
-        // SAFETY: not NULL, so the caller's.
-        unsafe { out.write(std::ptr::null_mut()) };
-        // SAFETY: a string of the caller's or NULL.
-        let mut builder = Channel::builder(unsafe { text::string(target) }?);
-        if !config.is_null() {
-            // SAFETY: a config of the caller's.
-            builder = unsafe { configure(builder, config) }?;
-        }
-        let reactor = Reactor::new(builder).map_err(|error| {
-            explain(&error.to_string());
-            refused(&error)
-        })?;
-        // SAFETY: not NULL, so the caller's.
-        unsafe { out.write(Box::into_raw(Box::new(grpclb_reactor(Mutex::new(reactor))))) };
-        Ok(0)
-    });
-    explain_error(code, explain);
-    code
+    let build = |builder| Reactor::new(builder).map(|reactor| grpclb_reactor(Mutex::new(reactor)));
+    // SAFETY: the pointers are the caller's, as the header says.
+    unsafe { make(target, config, out, error, error_size, build) }
 }
 
 /// Frees a reactor and its calls. NULL is fine.
