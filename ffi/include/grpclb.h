@@ -43,11 +43,14 @@
 // Another thread is using the stream.
 #define GRPCLB_ERR_BUSY (-8)
 
-// The call has ended; grpclb_stream_finish tells how.
+// The call has ended; grpclb_stream_finish, or the event with GRPCLB_EVENT_ENDED, tells how. Or it was half-closed.
 #define GRPCLB_ERR_ENDED (-9)
 
 // The call has not ended, or there is no such call.
 #define GRPCLB_ERR_RUNNING (-10)
+
+// Nothing was taken: the message before is still being sent. An event with GRPCLB_EVENT_WRITABLE comes when it is not.
+#define GRPCLB_ERR_BLOCKED (-11)
 
 // No connection and no wish for one.
 #define GRPCLB_STATE_IDLE 0
@@ -63,6 +66,24 @@
 
 // Closed for good.
 #define GRPCLB_STATE_SHUTDOWN 4
+
+// Initial metadata is here: `metadata`, `headers_len`.
+#define GRPCLB_EVENT_HEADERS 1
+
+// grpclb_reactor_recv has a message.
+#define GRPCLB_EVENT_MESSAGE 2
+
+// grpclb_reactor_send takes a message.
+#define GRPCLB_EVENT_WRITABLE 4
+
+// The call has ended: `code` and all fields below it are set.
+#define GRPCLB_EVENT_ENDED 8
+
+// A streaming call, for grpclb_reactor_start_packed; else it is unary.
+#define GRPCLB_CALL_STREAM 1
+
+// Wait through TRANSIENT_FAILURE, for grpclb_reactor_start_packed.
+#define GRPCLB_CALL_WAIT_FOR_READY 2
 
 // A channel to all endpoints of a target.
 typedef struct grpclb_channel grpclb_channel;
@@ -163,7 +184,23 @@ typedef struct grpclb_call {
   const struct grpclb_metadata *metadata;
   // Entries of it.
   size_t metadata_len;
+  // Largest response message taken, octets, below the channel's own limit; 0: that one.
+  uint32_t max_response_size;
+  // 0.
+  uint32_t reserved;
 } grpclb_call;
+
+// Where a reactor stands.
+typedef struct grpclb_turn {
+  // How many events there were, or GRPCLB_ERR_*.
+  int32_t count;
+  // GRPCLB_STATE_*.
+  int32_t state;
+  // Endpoints that are READY.
+  uint64_t ready_endpoints;
+  // How long the descriptor may be waited for, nanoseconds; 0: there is more to do at once; UINT64_MAX: for ever.
+  uint64_t timeout_ns;
+} grpclb_turn;
 
 // A call of a reactor, until grpclb_reactor_take gave its reply.
 typedef struct grpclb_call_id {
@@ -172,6 +209,55 @@ typedef struct grpclb_call_id {
   // Tells successors at the same index apart.
   uint32_t generation;
 } grpclb_call_id;
+
+// How a call stands. What it points to is valid until the next function of that reactor, whichever it is.
+typedef struct grpclb_event {
+  // The call.
+  struct grpclb_call_id call;
+  // GRPCLB_EVENT_*, added up: how it stands now, also what an earlier event has said.
+  uint32_t what;
+  // gRPC's status code, 0 is OK.
+  int32_t code;
+  // Why it is not OK, in words; not NUL-terminated.
+  const char *message;
+  // Octets of the message.
+  size_t message_len;
+  // The response of a unary call.
+  const uint8_t *response;
+  // Octets of the response; 0 unless the call is OK.
+  size_t response_len;
+  // Initial and then trailing metadata. Each entry: uint16_t name length, uint16_t value length (both with the high
+  // octet first), name, value; "-bin" values are raw.
+  const uint8_t *metadata;
+  // Octets of the initial metadata.
+  size_t headers_len;
+  // Octets of the trailing metadata, which follows.
+  size_t trailers_len;
+  // The endpoint that serves the call, "ip:port", "[ip]:port" or "unix:path"; not NUL-terminated. In any event.
+  const char *peer;
+  // Octets of the peer; 0 while there is none.
+  size_t peer_len;
+  // The how-manieth pick of the channel the call was, from 0.
+  uint64_t pick_order;
+} grpclb_event;
+
+// A call that was started, or why not.
+typedef struct grpclb_started {
+  // 0, or GRPCLB_ERR_*.
+  int32_t result;
+  // Valid when the result is 0.
+  struct grpclb_call_id call;
+} grpclb_started;
+
+// A message that came on a stream, or why there is none.
+typedef struct grpclb_message {
+  // 1: a message; 0: none yet; GRPCLB_ERR_ENDED: none, and none will come; or another GRPCLB_ERR_*.
+  int32_t result;
+  // Its octets, valid until the next function of that reactor; not NULL when there is a message.
+  const uint8_t *octets;
+  // How many.
+  size_t len;
+} grpclb_message;
 
 #ifdef __cplusplus
 extern "C" {
@@ -234,9 +320,64 @@ size_t grpclb_channel_endpoints(const struct grpclb_channel *channel,
                                 size_t size);
 
 // Starts a thread that drives the channel until it is closed or freed: connections are watched, kept alive and made
-// again also
-// while nobody calls. Without it there is no hidden thread.
+// again also while nobody calls. Without it there is no hidden thread.
 int32_t grpclb_channel_drive_in_background(const struct grpclb_channel *channel);
+
+// Does what grpclb_reactor_process does until nothing is left to do, and writes how the calls stand that ended or have
+// something new, at most `capacity` of them (one event a call; at least 1). Use either this or grpclb_reactor_poll_call.
+//
+// A unary call is told once, when it has ended, and is gone with the next function of the reactor. A stream stays
+// until grpclb_reactor_forget, and what it received can still be taken after its end.
+struct grpclb_turn grpclb_reactor_poll_events(const struct grpclb_reactor *reactor,
+                                              struct grpclb_event *events,
+                                              size_t capacity);
+
+// Writes what commands made, and nothing else. Events that commands made wait for grpclb_reactor_poll_events; the
+// turn's timeout is 0 then.
+struct grpclb_turn grpclb_reactor_flush(const struct grpclb_reactor *reactor);
+
+// Starts a streaming call. `call` is borrowed for the call. 0, and the call's id in `*out`.
+int32_t grpclb_reactor_start_stream(const struct grpclb_reactor *reactor,
+                                    const struct grpclb_call *call,
+                                    struct grpclb_call_id *out);
+
+// Starts a call of either kind (`flags`: GRPCLB_CALL_*, added up) as grpclb_reactor_start_call and
+// grpclb_reactor_start_stream do, without a struct that holds pointers. `path` is not NUL-terminated; `metadata` is
+// packed as in grpclb_event; the other two are as in grpclb_call. `request` is the message of a unary call; a stream
+// has none here.
+struct grpclb_started grpclb_reactor_start_packed(const struct grpclb_reactor *reactor,
+                                                  uint32_t flags,
+                                                  const char *path,
+                                                  size_t path_len,
+                                                  const uint8_t *metadata,
+                                                  size_t metadata_len,
+                                                  uint64_t timeout_ns,
+                                                  uint32_t max_response_size,
+                                                  const uint8_t *request,
+                                                  size_t request_len);
+
+// A stream's next message, borrowed for the call and copied. 0: it is on its way; 1: it waits for a connection or for
+// the peer's window, and until an event has GRPCLB_EVENT_WRITABLE further ones are GRPCLB_ERR_BLOCKED.
+// GRPCLB_ERR_ENDED: the stream has ended or was half-closed. Goes out with the next grpclb_reactor_flush,
+// grpclb_reactor_poll_events or grpclb_reactor_process.
+int32_t grpclb_reactor_send(const struct grpclb_reactor *reactor,
+                            struct grpclb_call_id call,
+                            const uint8_t *message,
+                            size_t message_len);
+
+// No more messages will be sent on a stream; one that waits goes out before. 0, or GRPCLB_ERR_ENDED.
+int32_t grpclb_reactor_half_close(const struct grpclb_reactor *reactor, struct grpclb_call_id call);
+
+// Takes the next message that came on a stream, and with it makes room in the peer's window: what is not taken holds
+// the peer back.
+struct grpclb_message grpclb_reactor_recv(const struct grpclb_reactor *reactor,
+                                          struct grpclb_call_id call);
+
+// Cancels a call unless it has ended, and forgets it: no event will name it.
+int32_t grpclb_reactor_forget(const struct grpclb_reactor *reactor, struct grpclb_call_id call);
+
+// Writes "address STATE, address STATE" of all endpoints into `out`, as grpclb_channel_endpoints does.
+size_t grpclb_reactor_endpoints(const struct grpclb_reactor *reactor, char *out, size_t size);
 
 // Makes a reactor; arguments and results are those of grpclb_channel_new (the config's interrupt is not used), and
 // `*out` is yours to free with grpclb_reactor_free.

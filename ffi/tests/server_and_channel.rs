@@ -10,8 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use wire::{PATIENCE, Running};
 
-const ECHO: Call<'static> =
-    Call { path: "/t.T/Echo", timeout: Some(PATIENCE), metadata: &[], wait_for_ready: false };
+const ECHO: Call<'static> = Call {
+    path: "/t.T/Echo",
+    timeout: Some(PATIENCE),
+    metadata: &[],
+    wait_for_ready: false,
+    max_response_size: None,
+};
 
 fn builder(handled: &Arc<AtomicU64>) -> ServerBuilder {
     let handled = Arc::clone(handled);

@@ -41,6 +41,10 @@ pub struct grpclb_call {
     pub metadata: *const grpclb_metadata,
     /// Entries of it.
     pub metadata_len: usize,
+    /// Largest response message taken, octets, below the channel's own limit; 0: that one.
+    pub max_response_size: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 // SAFETY: `repr(C)`, begins with a `u32`, zero is a value of every field.
@@ -133,34 +137,49 @@ pub(super) unsafe fn with_call<R>(
         let given = config::read(call)?;
         (given, text::string(given.path)?, text::slice(given.metadata, given.metadata_len)?)
     };
-    if given.wait_for_ready > 1 {
+    if given.wait_for_ready > 1 || given.reserved != 0 {
         return Err(GRPCLB_ERR_ARGUMENT);
     }
+    let entries = metadata.iter().map(|entry| {
+        // SAFETY: the caller vouches for them, for the call.
+        unsafe {
+            Ok((
+                text::slice(entry.name.cast::<u8>(), entry.name_len)?,
+                text::slice(entry.value, entry.value_len)?,
+            ))
+        }
+    });
+    with_pairs(metadata.len(), entries, |pairs| {
+        then(&Call {
+            path,
+            timeout: (given.timeout_ns > 0).then(|| Duration::from_nanos(given.timeout_ns)),
+            metadata: pairs,
+            wait_for_ready: given.wait_for_ready == 1,
+            max_response_size: (given.max_response_size > 0).then_some(given.max_response_size),
+        })
+    })
+}
+
+/// Runs `then` with the entries as the host takes them; a few of them without allocation.
+pub(super) fn with_pairs<'a, R>(
+    count: usize,
+    entries: impl Iterator<Item = Result<(&'a [u8], &'a [u8]), i32>>,
+    then: impl FnOnce(&[(&str, &[u8])]) -> Result<R, i32>,
+) -> Result<R, i32> {
     let mut few: [(&str, &[u8]); PAIRS] = [("", &[]); PAIRS];
     let mut many = Vec::new();
-    let pairs = match few.get_mut(..metadata.len()) {
+    let pairs = match few.get_mut(..count) {
         Some(few) => few,
         None => {
-            many.resize(metadata.len(), ("", &[][..]));
+            many.resize(count, ("", &[][..]));
             &mut many[..]
         }
     };
-    for (pair, entry) in pairs.iter_mut().zip(metadata) {
-        // SAFETY: the caller vouches for them, for the call.
-        let (name, value) = unsafe {
-            (
-                text::slice(entry.name.cast::<u8>(), entry.name_len)?,
-                text::slice(entry.value, entry.value_len)?,
-            )
-        };
+    for (pair, entry) in pairs.iter_mut().zip(entries) {
+        let (name, value) = entry?;
         *pair = (str::from_utf8(name).map_err(|_| GRPCLB_ERR_ARGUMENT)?, value);
     }
-    then(&Call {
-        path,
-        timeout: (given.timeout_ns > 0).then(|| Duration::from_nanos(given.timeout_ns)),
-        metadata: pairs,
-        wait_for_ready: given.wait_for_ready == 1,
-    })
+    then(pairs)
 }
 
 /// What a reply's pointers point to.
@@ -319,7 +338,7 @@ fn entry((name, value): (&[u8], &[u8])) -> grpclb_metadata {
     }
 }
 
-fn number(code: Code) -> i32 {
+pub(super) fn number(code: Code) -> i32 {
     // A server may send any number; one that is none of C's is an unknown one.
     i32::try_from(code.0).unwrap_or(2)
 }

@@ -311,11 +311,7 @@ pub unsafe extern "C" fn grpclb_channel_endpoints(
         unsafe { text::put("", out, size) };
         // SAFETY: a channel of ours or NULL.
         let Ok(channel) = (unsafe { borrow(channel) }) else { return };
-        let mut line = String::new();
-        for (address, state) in channel.endpoints() {
-            let gap = if line.is_empty() { "" } else { ", " };
-            let _ = write!(line, "{gap}{address} {}", state_name(state));
-        }
+        let line = endpoints_text(channel.endpoints());
         length = line.len();
         // SAFETY: as above.
         unsafe { text::put(&line, out, size) };
@@ -324,8 +320,7 @@ pub unsafe extern "C" fn grpclb_channel_endpoints(
 }
 
 /// Starts a thread that drives the channel until it is closed or freed: connections are watched, kept alive and made
-/// again also
-/// while nobody calls. Without it there is no hidden thread.
+/// again also while nobody calls. Without it there is no hidden thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn grpclb_channel_drive_in_background(channel: *const grpclb_channel) -> i32 {
     guard(|| {
@@ -350,6 +345,15 @@ pub(super) fn state_number(state: Connectivity) -> i32 {
         Connectivity::TransientFailure => GRPCLB_STATE_TRANSIENT_FAILURE,
         Connectivity::Shutdown => GRPCLB_STATE_SHUTDOWN,
     }
+}
+
+pub(super) fn endpoints_text(endpoints: Vec<(String, Connectivity)>) -> String {
+    let mut line = String::new();
+    for (address, state) in endpoints {
+        let gap = if line.is_empty() { "" } else { ", " };
+        let _ = write!(line, "{gap}{address} {}", state_name(state));
+    }
+    line
 }
 
 fn state_name(state: Connectivity) -> &'static str {

@@ -6,8 +6,9 @@
 //! | `text` | strings and arrays of C, borrowed |
 //! | `call` | what a call is asked and what it answers: `grpclb_call`, `grpclb_reply`, `grpclb_metadata` |
 //! | `channel` | the blocking channel |
+//! | `stream` | its streaming calls |
 //! | `reactor` | the channel driven by the caller's event loop |
-//! | `stream` | streaming calls on it |
+//! | `events` | what comes of its calls, many at a time; its streaming calls |
 //!
 //! Rules: no panic crosses (every function's body runs in [`guard`]); a pointer that must not be NULL is looked at
 //! before it is used; numbers are never given a second meaning. `unsafe` is confined to this folder, and here to
@@ -21,6 +22,7 @@
 pub mod call;
 pub mod channel;
 mod config;
+pub mod events;
 pub mod reactor;
 pub mod stream;
 mod text;
@@ -43,11 +45,13 @@ pub const GRPCLB_ERR_SYSTEM: i32 = -6;
 pub const GRPCLB_ERR_PANIC: i32 = -7;
 /// Another thread is using the stream.
 pub const GRPCLB_ERR_BUSY: i32 = -8;
-/// The call has ended; grpclb_stream_finish tells how.
+/// The call has ended; grpclb_stream_finish, or the event with GRPCLB_EVENT_ENDED, tells how. Or it was half-closed.
 pub const GRPCLB_ERR_ENDED: i32 = -9;
 
 /// The call has not ended, or there is no such call.
 pub const GRPCLB_ERR_RUNNING: i32 = -10;
+/// Nothing was taken: the message before is still being sent. An event with GRPCLB_EVENT_WRITABLE comes when it is not.
+pub const GRPCLB_ERR_BLOCKED: i32 = -11;
 
 /// The version of the library as text, "0.1.0". Static.
 #[unsafe(no_mangle)]
@@ -70,6 +74,7 @@ pub extern "C" fn grpclb_code_name(code: i32) -> *const std::ffi::c_char {
         GRPCLB_ERR_BUSY => c"GRPCLB_ERR_BUSY",
         GRPCLB_ERR_ENDED => c"GRPCLB_ERR_ENDED",
         GRPCLB_ERR_RUNNING => c"GRPCLB_ERR_RUNNING",
+        GRPCLB_ERR_BLOCKED => c"GRPCLB_ERR_BLOCKED",
         0 => c"OK",
         1 => c"CANCELLED",
         3 => c"INVALID_ARGUMENT",

@@ -9,7 +9,15 @@ use std::ffi::c_char;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// A channel that its caller drives. One thread at a time (another's function returns GRPCLB_ERR_BUSY).
-pub struct grpclb_reactor(Mutex<Reactor>);
+pub struct grpclb_reactor(Mutex<Inner>);
+
+pub(super) struct Inner {
+    pub(super) reactor: Reactor,
+    /// Unary calls whose end was told: they go when the next function begins.
+    pub(super) told: Vec<CallKey>,
+    /// The message that was received last.
+    pub(super) message: Vec<u8>,
+}
 
 /// A call of a reactor, until grpclb_reactor_take gave its reply.
 #[repr(C)]
@@ -31,7 +39,10 @@ pub unsafe extern "C" fn grpclb_reactor_new(
     error: *mut c_char,
     error_size: usize,
 ) -> i32 {
-    let build = |builder| Reactor::new(builder).map(|reactor| grpclb_reactor(Mutex::new(reactor)));
+    let build = |builder| {
+        let reactor = Reactor::new(builder)?;
+        Ok(grpclb_reactor(Mutex::new(Inner { reactor, told: Vec::new(), message: Vec::new() })))
+    };
     // SAFETY: the pointers are the caller's, as the header says.
     unsafe { make(target, config, out, error, error_size, build) }
 }
@@ -55,7 +66,7 @@ pub unsafe extern "C" fn grpclb_reactor_descriptor(reactor: *const grpclb_reacto
         // SAFETY: a reactor of ours or NULL.
         let reactor = unsafe { borrow(reactor) }?;
         #[cfg(unix)]
-        return Ok(std::os::fd::AsRawFd::as_raw_fd(&*reactor));
+        return Ok(std::os::fd::AsRawFd::as_raw_fd(&reactor.reactor));
         #[cfg(not(unix))]
         {
             drop(reactor);
@@ -76,7 +87,7 @@ pub unsafe extern "C" fn grpclb_reactor_poll_timeout(
             return Err(GRPCLB_ERR_NULL);
         }
         // SAFETY: a reactor of ours or NULL.
-        let timeout = unsafe { borrow(reactor) }?.poll_timeout();
+        let timeout = unsafe { borrow(reactor) }?.reactor.poll_timeout();
         let nanos = timeout.map_or(u64::MAX, |timeout| timeout.as_nanos().try_into().unwrap_or(u64::MAX));
         // SAFETY: not NULL, so the caller's.
         unsafe { timeout_ns.write(nanos) };
@@ -90,7 +101,7 @@ pub unsafe extern "C" fn grpclb_reactor_poll_timeout(
 pub unsafe extern "C" fn grpclb_reactor_process(reactor: *const grpclb_reactor) -> i32 {
     guard(|| {
         // SAFETY: a reactor of ours or NULL.
-        let count = unsafe { borrow(reactor) }?.process().map_err(|_| GRPCLB_ERR_SYSTEM)?;
+        let count = unsafe { borrow(reactor) }?.reactor.process().map_err(|_| GRPCLB_ERR_SYSTEM)?;
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
     })
 }
@@ -110,9 +121,9 @@ pub unsafe extern "C" fn grpclb_reactor_start_call(
             return Err(GRPCLB_ERR_NULL);
         }
         // SAFETY: each is the caller's or NULL.
-        let (mut reactor, request) = unsafe { (borrow(reactor)?, text::slice(request, request_len)?) };
+        let (mut inner, request) = unsafe { (borrow(reactor)?, text::slice(request, request_len)?) };
         // SAFETY: a call of the caller's or NULL.
-        let key = unsafe { with_call(call, |call| Ok(reactor.start_call(call, request))) }?;
+        let key = unsafe { with_call(call, |call| Ok(inner.reactor.start_call(call, request))) }?;
         // SAFETY: not NULL, so the caller's.
         unsafe { out.write(grpclb_call_id { index: key.index, generation: key.generation }) };
         Ok(0)
@@ -130,7 +141,7 @@ pub unsafe extern "C" fn grpclb_reactor_poll_call(
             return Err(GRPCLB_ERR_NULL);
         }
         // SAFETY: a reactor of ours or NULL.
-        let Some(key) = unsafe { borrow(reactor) }?.poll_call() else { return Ok(0) };
+        let Some(key) = unsafe { borrow(reactor) }?.reactor.poll_call() else { return Ok(0) };
         // SAFETY: not NULL, so the caller's.
         unsafe { out.write(grpclb_call_id { index: key.index, generation: key.generation }) };
         Ok(1)
@@ -150,7 +161,7 @@ pub unsafe extern "C" fn grpclb_reactor_take(
         let place = unsafe { Place::check(reply) }?;
         place.fill(|place| {
             // SAFETY: a reactor of ours or NULL.
-            let done = unsafe { borrow(reactor) }?.take(key(call)).ok_or(GRPCLB_ERR_RUNNING)?;
+            let done = unsafe { borrow(reactor) }?.reactor.take(key(call)).ok_or(GRPCLB_ERR_RUNNING)?;
             Ok(place.completion(done))
         })
     })
@@ -161,7 +172,7 @@ pub unsafe extern "C" fn grpclb_reactor_take(
 pub unsafe extern "C" fn grpclb_reactor_cancel(reactor: *const grpclb_reactor, call: grpclb_call_id) -> i32 {
     guard(|| {
         // SAFETY: a reactor of ours or NULL.
-        unsafe { borrow(reactor) }?.cancel(key(call));
+        unsafe { borrow(reactor) }?.reactor.cancel(key(call));
         Ok(0)
     })
 }
@@ -170,7 +181,7 @@ pub unsafe extern "C" fn grpclb_reactor_cancel(reactor: *const grpclb_reactor, c
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn grpclb_reactor_state(reactor: *const grpclb_reactor, connect: i32) -> i32 {
     // SAFETY: a reactor of ours or NULL.
-    guard(|| Ok(state_number(unsafe { borrow(reactor) }?.state(connect != 0))))
+    guard(|| Ok(state_number(unsafe { borrow(reactor) }?.reactor.state(connect != 0))))
 }
 
 /// Ends the channel: running calls end with CANCELLED, later ones with UNAVAILABLE.
@@ -178,23 +189,27 @@ pub unsafe extern "C" fn grpclb_reactor_state(reactor: *const grpclb_reactor, co
 pub unsafe extern "C" fn grpclb_reactor_close(reactor: *const grpclb_reactor) -> i32 {
     guard(|| {
         // SAFETY: a reactor of ours or NULL.
-        unsafe { borrow(reactor) }?.close();
+        unsafe { borrow(reactor) }?.reactor.close();
         Ok(0)
     })
 }
 
-fn key(call: grpclb_call_id) -> CallKey {
+pub(super) fn key(call: grpclb_call_id) -> CallKey {
     CallKey { index: call.index, generation: call.generation }
 }
 
 /// # Safety
 /// NULL or a reactor of ours that is not freed for `'a`.
-unsafe fn borrow<'a>(reactor: *const grpclb_reactor) -> Result<MutexGuard<'a, Reactor>, i32> {
+pub(super) unsafe fn borrow<'a>(reactor: *const grpclb_reactor) -> Result<MutexGuard<'a, Inner>, i32> {
     // SAFETY: as this function's own.
     let reactor = unsafe { reactor.as_ref() }.ok_or(GRPCLB_ERR_NULL)?;
-    match reactor.0.try_lock() {
-        Ok(inner) => Ok(inner),
-        Err(TryLockError::Poisoned(inner)) => Ok(inner.into_inner()),
-        Err(TryLockError::WouldBlock) => Err(GRPCLB_ERR_BUSY),
+    let mut inner = match reactor.0.try_lock() {
+        Ok(inner) => inner,
+        Err(TryLockError::Poisoned(inner)) => inner.into_inner(),
+        Err(TryLockError::WouldBlock) => return Err(GRPCLB_ERR_BUSY),
+    };
+    while let Some(key) = inner.told.pop() {
+        inner.reactor.forget(key);
     }
+    Ok(inner)
 }

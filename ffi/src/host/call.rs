@@ -33,12 +33,14 @@ pub struct Call<'a> {
     pub metadata: &'a [(&'a str, &'a [u8])],
     /// Wait through TRANSIENT_FAILURE instead of failing fast.
     pub wait_for_ready: bool,
+    /// Largest response message taken, octets; the channel's and the service config's limits hold as well.
+    pub max_response_size: Option<u32>,
 }
 
 impl<'a> Call<'a> {
     /// A call without deadline or metadata.
     pub fn new(path: &'a str) -> Call<'a> {
-        Call { path, timeout: None, metadata: &[], wait_for_ready: false }
+        Call { path, timeout: None, metadata: &[], wait_for_ready: false, max_response_size: None }
     }
     /// Sets the deadline, from now.
     #[must_use]
@@ -54,6 +56,11 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn wait_for_ready(self, wait: bool) -> Call<'a> {
         Call { wait_for_ready: wait, ..self }
+    }
+    /// Takes no response message larger than this; one ends the call with RESOURCE_EXHAUSTED.
+    #[must_use]
+    pub fn max_response_size(self, octets: u32) -> Call<'a> {
+        Call { max_response_size: Some(octets), ..self }
     }
 }
 

@@ -290,6 +290,132 @@ static void event_loop(const char *target) {
     grpclb_reply_clear(&reply);
 }
 
+static grpclb_turn wait_events(grpclb_reactor *reactor, grpclb_event *events, size_t capacity) {
+    for (;;) {
+        grpclb_turn turn = grpclb_reactor_poll_events(reactor, events, capacity);
+        CHECK(turn.count >= 0);
+        if (turn.count > 0)
+            return turn;
+        struct pollfd wait = {grpclb_reactor_descriptor(reactor), POLLIN, 0};
+        uint64_t ns = turn.timeout_ns;
+        poll(&wait, 1, ns < 10 * SECOND ? (int)(ns / MS + (ns % MS != 0)) : 10000);
+    }
+}
+
+/* Many unary calls, told in batches; an array that is smaller than the batch. */
+static void events(const char *target) {
+    grpclb_reactor *reactor;
+    grpclb_event some[7];
+    const uint8_t ask[] = {2 << 3, 0xe8, 0x07}; /* response_size 1 000 */
+    /* x-grpc-test-echo-initial: hello, packed */
+    static const uint8_t sent[] = "\0\x18\0\5x-grpc-test-echo-initialhello";
+    int started = 0, done = 0, full = 0;
+    IS(grpclb_reactor_new(target, NULL, &reactor, NULL, 0), 0);
+    while (done < 500) {
+        for (; started < 500 && started < done + 40; started++)
+            IS(grpclb_reactor_start_packed(reactor, 0, UNARY, strlen(UNARY), sent, sizeof sent - 1, 20 * SECOND, 0, ask,
+                                           sizeof ask).result, 0);
+        grpclb_turn turn = wait_events(reactor, some, 7);
+        full += turn.count == 7;
+        for (int i = 0; i < turn.count; i++, done++) {
+            grpclb_event *e = &some[i];
+            IS(e->what, GRPCLB_EVENT_HEADERS | GRPCLB_EVENT_ENDED);
+            IS(e->code, 0);
+            CHECK(e->response_len >= 1000 && e->peer_len == strlen(address) && !memcmp(e->peer, address, e->peer_len));
+            CHECK(e->headers_len >= sizeof sent - 1 && e->message_len == 0);
+        }
+    }
+    CHECK(full > 0);
+    /* More than the call takes. */
+    IS(grpclb_reactor_start_packed(reactor, 0, UNARY, strlen(UNARY), NULL, 0, 0, 999, ask, sizeof ask).result, 0);
+    wait_events(reactor, some, 7);
+    CHECK(some[0].code == 8 && !some[0].response_len);
+    /* A status of the server's, with a trailer. */
+    static const uint8_t trailer[] = "\0\x1d\0\3x-grpc-test-echo-trailing-binwhy";
+    const uint8_t wrong[] = {7 << 3 | 2, 7, 1 << 3, 2, 2 << 3 | 2, 3, 't', 's', 't'};
+    IS(grpclb_reactor_start_packed(reactor, 0, UNARY, strlen(UNARY), trailer, sizeof trailer - 1, 0, 0, wrong,
+                                   sizeof wrong).result, 0);
+    wait_events(reactor, some, 7);
+    CHECK(some[0].code == 2 && some[0].message_len == 3 && !memcmp(some[0].message, "tst", 3));
+    CHECK(some[0].trailers_len >= sizeof trailer - 1);
+    grpclb_reactor_free(reactor);
+}
+
+/* A stream on the caller's loop: ping pong, a full window, what came before the end, cancelling. */
+static void event_streams(const char *target) {
+    grpclb_reactor *reactor;
+    grpclb_event event;
+    grpclb_call_id stream;
+    grpclb_call call = call_of(DUPLEX);
+    grpclb_metadata sent = entry("x-grpc-test-echo-initial", "hello", 5);
+    grpclb_message came;
+    const uint8_t ask[] = {2 << 3 | 2, 2, 1 << 3, 5};
+    call.metadata = &sent;
+    call.metadata_len = 1;
+    IS(grpclb_reactor_new(target, NULL, &reactor, NULL, 0), 0);
+    IS(grpclb_reactor_start_stream(reactor, &call, &stream), 0);
+    for (int i = 0; i < 10; i++) {
+        int32_t taken = grpclb_reactor_send(reactor, stream, ask, sizeof ask);
+        CHECK(taken == (i == 0)); /* the first waits for the connection */
+        while ((came = grpclb_reactor_recv(reactor, stream)).result == 0)
+            wait_events(reactor, &event, 1);
+        IS(came.result, 1);
+        CHECK(came.len == 9 || came.len == 11);
+        CHECK(event.call.index == stream.index && (event.what & GRPCLB_EVENT_HEADERS) && event.headers_len);
+        CHECK(event.what & GRPCLB_EVENT_WRITABLE);
+    }
+    /* Several that nobody takes before the end of the call: they stay. */
+    for (int i = 0; i < 3; i++)
+        IS(grpclb_reactor_send(reactor, stream, ask, sizeof ask), 0);
+    IS(grpclb_reactor_half_close(reactor, stream), 0);
+    do
+        wait_events(reactor, &event, 1);
+    while (!(event.what & GRPCLB_EVENT_ENDED));
+    CHECK((event.what & GRPCLB_EVENT_MESSAGE) && !(event.what & GRPCLB_EVENT_WRITABLE) && event.code == 0);
+    IS(grpclb_reactor_send(reactor, stream, ask, sizeof ask), GRPCLB_ERR_ENDED);
+    for (int i = 0; i < 3; i++)
+        IS(grpclb_reactor_recv(reactor, stream).result, 1);
+    IS(grpclb_reactor_recv(reactor, stream).result, GRPCLB_ERR_ENDED);
+    IS(grpclb_reactor_forget(reactor, stream), 0);
+
+    /* The peer's window fills: nobody reads what it sends back, so it stops reading. */
+    static uint8_t large[300000] = {2 << 3 | 2, 4, 1 << 3, 0xa0, 0x8d, 0x06 /* 100 000 */, 3 << 3 | 2};
+    size_t body = sizeof large - 10;
+    large[7] = (uint8_t)(body | 128), large[8] = (uint8_t)(body >> 7 | 128), large[9] = (uint8_t)(body >> 14);
+    size_t inner = body - 4;
+    large[10] = 2 << 3 | 2;
+    large[11] = (uint8_t)(inner | 128), large[12] = (uint8_t)(inner >> 7 | 128), large[13] = (uint8_t)(inner >> 14);
+    int out = 0, in = 0, blocked = 0;
+    IS(grpclb_reactor_start_stream(reactor, &call, &stream), 0);
+    while (in < 40) {
+        while (out < 40) {
+            int32_t taken = grpclb_reactor_send(reactor, stream, large, sizeof large);
+            if (taken == GRPCLB_ERR_BLOCKED) {
+                blocked++;
+                break;
+            }
+            CHECK(taken == 0 || taken == 1);
+            out++;
+        }
+        wait_events(reactor, &event, 1);
+        CHECK(!(event.what & GRPCLB_EVENT_ENDED));
+        while (grpclb_reactor_recv(reactor, stream).result == 1)
+            in++;
+    }
+    CHECK(blocked > 0);
+    /* Cancelled, it is told; forgotten, it is not. */
+    IS(grpclb_reactor_cancel(reactor, stream), 0);
+    wait_events(reactor, &event, 1);
+    CHECK((event.what & GRPCLB_EVENT_ENDED) && event.code == 1);
+    IS(grpclb_reactor_forget(reactor, stream), 0);
+    IS(grpclb_reactor_start_stream(reactor, &call, &stream), 0);
+    IS(grpclb_reactor_send(reactor, stream, ask, sizeof ask), 0);
+    IS(grpclb_reactor_forget(reactor, stream), 0);
+    IS(grpclb_reactor_flush(reactor).count, 0);
+    IS(grpclb_reactor_poll_events(reactor, &event, 1).count, 0);
+    grpclb_reactor_free(reactor);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     char target[256];
@@ -306,6 +432,8 @@ int main(int argc, char **argv) {
     interrupts(target);
     closing(target);
     event_loop(target);
+    events(target);
+    event_streams(target);
     /* The background thread ends with the channel. */
     IS(grpclb_channel_drive_in_background(channel), 0);
     threads();

@@ -11,7 +11,7 @@ static void names(void) {
     CHECK(!strcmp(grpclb_code_name(0), "OK"));
     CHECK(!strcmp(grpclb_code_name(14), "UNAVAILABLE"));
     CHECK(!strcmp(grpclb_code_name(16), "UNAUTHENTICATED"));
-    for (int32_t code = -1; code >= GRPCLB_ERR_RUNNING; code--)
+    for (int32_t code = -1; code >= GRPCLB_ERR_BLOCKED; code--)
         CHECK(!strncmp(grpclb_code_name(code), "GRPCLB_ERR_", 11));
     CHECK(!strcmp(grpclb_code_name(17), "UNKNOWN"));
     CHECK(!strcmp(grpclb_code_name(INT32_MIN), "UNKNOWN"));
@@ -269,8 +269,97 @@ static void reactors(void) {
     grpclb_reply_clear(&reply);
 }
 
+static void events(void) {
+    grpclb_reactor *reactor;
+    grpclb_event event, some[4];
+    grpclb_call call = call_of("/a.B/C");
+    grpclb_call_id id, none = {UINT32_MAX, 7};
+    char text[64];
+    IS(grpclb_reactor_poll_events(NULL, &event, 1).count, GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_flush(NULL).count, GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_start_stream(NULL, &call, &id), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_start_packed(NULL, 0, "/a/b", 4, NULL, 0, 0, 0, NULL, 0).result, GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_send(NULL, none, NULL, 0), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_half_close(NULL, none), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_recv(NULL, none).result, GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_forget(NULL, none), GRPCLB_ERR_NULL);
+    strcpy(text, "left over");
+    IS(grpclb_reactor_endpoints(NULL, text, sizeof text), 0);
+    IS(strlen(text), 0);
+
+    IS(grpclb_reactor_new("ipv4:127.0.0.1:1", NULL, &reactor, NULL, 0), 0);
+    IS(grpclb_reactor_poll_events(reactor, NULL, 1).count, GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_poll_events(reactor, &event, 0).count, GRPCLB_ERR_ARGUMENT);
+    IS(grpclb_reactor_poll_events(reactor, &event, SIZE_MAX).count, 0);
+    grpclb_turn turn = grpclb_reactor_flush(reactor);
+    CHECK(turn.count == 0 && turn.state == GRPCLB_STATE_IDLE && turn.ready_endpoints == 0);
+    CHECK(turn.timeout_ns == UINT64_MAX);
+    IS(grpclb_reactor_start_stream(reactor, NULL, &id), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_start_stream(reactor, &call, NULL), GRPCLB_ERR_NULL);
+    call.reserved = 1;
+    IS(grpclb_reactor_start_stream(reactor, &call, &id), GRPCLB_ERR_ARGUMENT);
+    call.reserved = 0;
+    IS(grpclb_reactor_start_packed(reactor, 4, "/a/b", 4, NULL, 0, 0, 0, NULL, 0).result, GRPCLB_ERR_ARGUMENT);
+    IS(grpclb_reactor_start_packed(reactor, 0, NULL, 4, NULL, 0, 0, 0, NULL, 0).result, GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_start_packed(reactor, 0, "\xff", 1, NULL, 0, 0, 0, NULL, 0).result, GRPCLB_ERR_ARGUMENT);
+    IS(grpclb_reactor_start_packed(reactor, 0, "/a/b", 4, NULL, 1, 0, 0, NULL, 0).result, GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_start_packed(reactor, 0, "/a/b", 4, NULL, 0, 0, 0, NULL, 1).result, GRPCLB_ERR_NULL);
+    /* Metadata that ends in the middle of an entry, and a name that is no text. */
+    const uint8_t cut[] = {0, 1, 0, 2, 'a', 'b'}, name[] = {0, 1, 0, 0, 0xff};
+    IS(grpclb_reactor_start_packed(reactor, 0, "/a/b", 4, cut, sizeof cut, 0, 0, NULL, 0).result, GRPCLB_ERR_ARGUMENT);
+    IS(grpclb_reactor_start_packed(reactor, 0, "/a/b", 4, cut, 3, 0, 0, NULL, 0).result, GRPCLB_ERR_ARGUMENT);
+    IS(grpclb_reactor_start_packed(reactor, 0, "/a/b", 4, name, sizeof name, 0, 0, NULL, 0).result, GRPCLB_ERR_ARGUMENT);
+    IS(grpclb_reactor_start_packed(reactor, GRPCLB_CALL_STREAM, "/a/b", 4, NULL, 0, 0, 0, cut, 1).result, GRPCLB_ERR_ARGUMENT);
+
+    /* No such call, and a unary one. */
+    IS(grpclb_reactor_send(reactor, none, NULL, 0), GRPCLB_ERR_ENDED);
+    IS(grpclb_reactor_half_close(reactor, none), GRPCLB_ERR_ENDED);
+    IS(grpclb_reactor_recv(reactor, none).result, GRPCLB_ERR_ENDED);
+    IS(grpclb_reactor_forget(reactor, none), 0);
+    grpclb_started unary = grpclb_reactor_start_packed(reactor, 0, "/a/b", 4, NULL, 0, 0, 0, NULL, 0);
+    IS(unary.result, 0);
+    IS(grpclb_reactor_send(reactor, unary.call, NULL, 0), GRPCLB_ERR_ENDED);
+    IS(grpclb_reactor_half_close(reactor, unary.call), GRPCLB_ERR_ENDED);
+    IS(grpclb_reactor_recv(reactor, unary.call).result, GRPCLB_ERR_ENDED);
+    IS(grpclb_reactor_forget(reactor, unary.call), 0);
+
+    /* A stream takes one message while it waits for a connection. */
+    grpclb_call_id stream;
+    IS(grpclb_reactor_start_stream(reactor, &call, &stream), 0);
+    IS(grpclb_reactor_send(reactor, stream, NULL, 1), GRPCLB_ERR_NULL);
+    IS(grpclb_reactor_send(reactor, stream, (const uint8_t *)"x", 1), 1);
+    IS(grpclb_reactor_send(reactor, stream, (const uint8_t *)"x", 1), GRPCLB_ERR_BLOCKED);
+    IS(grpclb_reactor_half_close(reactor, stream), 0);
+    IS(grpclb_reactor_half_close(reactor, stream), 0);
+    IS(grpclb_reactor_send(reactor, stream, (const uint8_t *)"x", 1), GRPCLB_ERR_ENDED);
+    IS(grpclb_reactor_recv(reactor, stream).result, 0);
+    CHECK(grpclb_reactor_endpoints(reactor, text, sizeof text) < sizeof text);
+    unary = grpclb_reactor_start_packed(reactor, 0, "/a/b", 4, NULL, 0, 0, 0, NULL, 0);
+    IS(grpclb_reactor_close(reactor), 0);
+    turn = grpclb_reactor_flush(reactor);
+    CHECK(turn.count == 0 && turn.timeout_ns == 0 && turn.state == GRPCLB_STATE_SHUTDOWN);
+    /* Each is told; one event at a time, then none. */
+    IS(grpclb_reactor_poll_events(reactor, some, 1).count, 1);
+    CHECK(some[0].what == GRPCLB_EVENT_ENDED && some[0].code == 1 && some[0].message_len && !some[0].peer_len);
+    turn = grpclb_reactor_poll_events(reactor, some + 1, 3);
+    IS(turn.count, 1);
+    CHECK(some[0].call.index + some[1].call.index == stream.index + unary.call.index);
+    CHECK(turn.timeout_ns == UINT64_MAX);
+    IS(grpclb_reactor_poll_events(reactor, some, 4).count, 0);
+    IS(grpclb_reactor_send(reactor, stream, NULL, 0), GRPCLB_ERR_ENDED);
+    IS(grpclb_reactor_forget(reactor, stream), 0);
+    IS(grpclb_reactor_forget(reactor, unary.call), 0);
+    /* A call after close ends at once; forgotten, it is not told. */
+    unary = grpclb_reactor_start_packed(reactor, 0, "/a/b", 4, NULL, 0, 0, 0, NULL, 0);
+    IS(unary.result, 0);
+    IS(grpclb_reactor_forget(reactor, unary.call), 0);
+    IS(grpclb_reactor_poll_events(reactor, some, 4).count, 0);
+    grpclb_reactor_free(reactor);
+}
+
 int main(void) {
     reactors();
+    events();
     names();
     null_everywhere();
     sizes();

@@ -172,8 +172,29 @@ impl Reactor {
         if self.machine.work.calls.get(call).is_some_and(|record| record.sending) {
             return false;
         }
-        self.machine.send(Machine::now(), call, message, last);
+        self.put(call, message, last);
         true
+    }
+
+    /// No more messages on a stream; one that is being sent goes out before.
+    pub fn half_close(&mut self, call: CallKey) {
+        self.put(call, None, true);
+    }
+
+    fn put(&mut self, call: CallKey, message: Option<&[u8]>, last: bool) {
+        let noted = self.machine.work.calls.get(call).is_some_and(|record| record.noted);
+        self.machine.send(Machine::now(), call, message, last);
+        let Some(record) = self.machine.work.calls.get(call) else { return };
+        if !noted && !record.sending && record.stage != Stage::Ended {
+            // It was taken at once: no news to who sent it.
+            self.unnote(call);
+        }
+    }
+
+    fn unnote(&mut self, call: CallKey) {
+        if self.machine.work.calls.get(call).is_some_and(|record| std::mem::take(&mut record.noted)) {
+            self.machine.work.news.retain(|index| *index != call.index);
+        }
     }
 
     /// The next message that came on a stream, into `message` (cleared first).
@@ -204,9 +225,44 @@ impl Reactor {
         Some(completion)
     }
 
+    /// Cancels a call if it runs, and forgets it: [`Reactor::poll_call`] will not name it, [`Reactor::take`] not find it.
+    pub fn forget(&mut self, call: CallKey) {
+        self.cancel(call);
+        // Or it would name the next call of that index.
+        self.unnote(call);
+        self.machine.finish(call);
+    }
+
+    /// Writes what commands made, and nothing else.
+    pub fn flush(&mut self) {
+        self.machine.flush(Machine::now());
+    }
+
+    /// The record of a call.
+    #[cfg(feature = "capi")]
+    pub(crate) fn record(&mut self, call: CallKey) -> Option<&mut calls::Record> {
+        self.machine.work.calls.get(call)
+    }
+
+    /// Calls that [`Reactor::poll_call`] will name, at most.
+    #[cfg(feature = "capi")]
+    pub(crate) fn news(&self) -> usize {
+        self.news.len()
+    }
+
     /// The channel's state; `connect` leaves IDLE.
     pub fn state(&mut self, connect: bool) -> Connectivity {
         self.machine.state(Machine::now(), connect)
+    }
+
+    /// Endpoints that are READY.
+    pub fn ready_endpoints(&self) -> usize {
+        self.machine.ready_endpoints()
+    }
+
+    /// Each endpoint's address and state, for diagnosis.
+    pub fn endpoints(&mut self) -> Vec<(String, Connectivity)> {
+        self.machine.endpoints()
     }
 
     /// Ends the channel: calls with CANCELLED, later ones with UNAVAILABLE.

@@ -39,7 +39,8 @@ impl Machine {
             let deadline = now.after(timeout);
             record.deadline = Some(record.deadline.map_or(deadline, |own| own.min(deadline)));
         }
-        record.max_message = method.max_response_message_bytes.unwrap_or(u32::MAX);
+        let limits = [method.max_response_message_bytes, call.max_response_size];
+        record.max_message = limits.into_iter().flatten().min().unwrap_or(u32::MAX);
         record.max_request = method.max_request_message_bytes.unwrap_or(u32::MAX);
         record.patience = patient.then(|| now.after(PATIENCE));
         if kind == Kind::Unary
