@@ -38,6 +38,10 @@ def peers(topic):
     return ["{python}", ".ci/unittests.py", "ffi/tests/peers", f"test_{topic}"]
 
 
+def web(topic):
+    return ["{node}", "--test", "--test-reporter=./.ci/node-reporter.mjs", f"wasm/test/peers/{topic}.test.mjs"]
+
+
 PROGRAMS = ["cargo", "build", "--release", "-p", "grpclb", "--examples"]
 
 PARTS = [
@@ -70,6 +74,8 @@ PARTS = [
          PROGRAMS, peers("bad_servers"), peers("bad_clients"), peers("arguments"), needs=("python",)),
     Part("costs", "instructions a call with 1 000 endpoints and with 3, counted by callgrind",
          PROGRAMS, peers("costs"), needs=("python", "valgrind")),
+    Part("browser", "web peers, in Node and in headless Chromium: Envoy, grpc-web, connect-web",
+         web("clients"), needs=("python", "node", "web-peers", "chromium", "envoy")),
     Part("fuzz", "each fuzz target for a while", [".ci/fuzz.sh"], minutes=30, only_all=True),
     Part("soak", "faults and interop again, ten times over", PROGRAMS,
          *[peers(topic) for topic in ("faults", "interop", "bad_servers", "bad_clients") for _ in range(10)],
@@ -81,6 +87,10 @@ NEEDS = {
     "bare": ([".ci/setup-rust.sh", *BARE_TARGETS], None),
     "python": ([".ci/setup-python.sh"], "{python}"),
     "go": ([".ci/setup-go.sh"], "{go}"),
+    "node": ([".ci/setup-node.sh"], "{node}"),
+    "web-peers": ([".ci/setup-web-peers.sh"], None),
+    "chromium": ([".ci/setup-chromium.sh"], None),
+    "envoy": ([".ci/setup-envoy.sh"], None),
     "valgrind": ([".ci/setup-valgrind.sh"], None),
 }
 
