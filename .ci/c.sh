@@ -38,7 +38,7 @@ serve() { # PROGRAM FLAGS…: starts a server, its address in $address
 serve interop_server --port 0 && interop=$address
 serve greeter_server --listen 127.0.0.1:0 && greeter=$address
 
-for test in nonsense calls; do
+for test in nonsense calls conn; do
     argument=$([ $test = calls ] && echo "$interop")
     check "$test.c compiles as C11" gcc -std=c11 $strict ffi/tests/c/$test.c $lib -o "$work/$test"
     check "$test.c compiles as C++17" g++ -std=c++17 $strict -x c++ ffi/tests/c/$test.c -x none $lib -o "$work/$test++"

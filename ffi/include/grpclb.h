@@ -10,6 +10,8 @@
  *  - No panic and no exception leaves the library. It installs no signal handler and starts no thread but those
  *    for name look-up and grpclb_channel_drive_in_background.
  *  - After fork() the child makes channels of its own; calls on the parent's end with INTERNAL.
+ *  - With GRPCLB_BARE_METAL defined it declares what the archive without an operating system has: grpclb_conn,
+ *    grpclb_fields_*, grpclb_version and grpclb_code_name.
  *
  * License: MIT OR Apache-2.0 */
 
@@ -49,9 +51,32 @@
 // The call has not ended, or there is no such call.
 #define GRPCLB_ERR_RUNNING (-10)
 
-// Nothing was taken: the message before is still being sent. An event with GRPCLB_EVENT_WRITABLE comes when it is not.
+// Nothing was taken: the message before is still being sent, or outbox or window are full. An event says when to try
+// again: GRPCLB_EVENT_WRITABLE; of a grpclb_conn, GRPCLB_CONN_WRITABLE or GRPCLB_CONN_STARTABLE.
 #define GRPCLB_ERR_BLOCKED (-11)
 
+// It can never fit: outbox, arena, or the peer's limits.
+#define GRPCLB_ERR_TOO_LARGE (-20)
+
+// The connection takes no new calls: take another one.
+#define GRPCLB_ERR_GOING_AWAY (-21)
+
+// The call or connection is over, or this side of the call is.
+#define GRPCLB_ERR_CLOSED (-22)
+
+// A name or value of the metadata is not allowed, or there are more than 32 entries.
+#define GRPCLB_ERR_METADATA (-23)
+
+// The octets are not the rest of the message that was begun.
+#define GRPCLB_ERR_WRONG_LENGTH (-24)
+
+// The response's head was sent before.
+#define GRPCLB_ERR_HEAD_SENT (-25)
+
+// The connection is over by an HTTP/2 error; grpclb_conn_last_error has its number and words.
+#define GRPCLB_ERR_HTTP2 (-26)
+
+#ifndef GRPCLB_BARE_METAL
 // No connection and no wish for one.
 #define GRPCLB_STATE_IDLE 0
 
@@ -66,7 +91,64 @@
 
 // Closed for good.
 #define GRPCLB_STATE_SHUTDOWN 4
+#endif
 
+// The peer's SETTINGS arrived: the connection is usable.
+#define GRPCLB_CONN_READY 1
+
+// Server: a new call. `text` is its path; `authority`, `timeout_ns`, `fields` and GRPCLB_CONN_FLAG_END.
+#define GRPCLB_CONN_CALL 2
+
+// Client: the response's initial metadata, in `fields`.
+#define GRPCLB_CONN_METADATA 3
+
+// A piece of a message: `at` and `len` in the input, `offset` and `total` in the message; GRPCLB_CONN_FLAG_LAST and
+// GRPCLB_CONN_FLAG_END. Its octets count against the receive window until grpclb_conn_release.
+#define GRPCLB_CONN_MESSAGE 4
+
+// Server: the client has half-closed, apart from any message.
+#define GRPCLB_CONN_HALF_CLOSE 5
+
+// The call is over; its last event, one a call at a client. `code`, `text`, `fields` (trailers), `fate`. At a server:
+// it was over before a status was sent.
+#define GRPCLB_CONN_STATUS 6
+
+// A send that was blocked, or took a part only, can go on.
+#define GRPCLB_CONN_WRITABLE 7
+
+// A call that could not be started for GRPCLB_ERR_BLOCKED can be tried again.
+#define GRPCLB_CONN_STARTABLE 8
+
+// The peer takes no new calls here. `call` is the last stream id that it may process, `code` HTTP/2's error code,
+// `text` its words.
+#define GRPCLB_CONN_GOAWAY 9
+
+// Flag: the peer sends no more on this call.
+#define GRPCLB_CONN_FLAG_END 1
+
+// Flag: the piece is the message's last.
+#define GRPCLB_CONN_FLAG_LAST 2
+
+// Fate: the server may have seen the call.
+#define GRPCLB_FATE_SEEN 0
+
+// Fate: nothing of it has left this side; it can be tried again elsewhere until its deadline (gRFC A6).
+#define GRPCLB_FATE_NEVER_LEFT 1
+
+// Fate: the server did not process it; it can be tried again elsewhere once (gRFC A6).
+#define GRPCLB_FATE_REFUSED 2
+
+// Flag: this side is the server.
+#define GRPCLB_CONFIG_SERVER 1
+
+// Flag: keepalive also while no call runs (gRFC A8).
+#define GRPCLB_CONFIG_KEEPALIVE_WITHOUT_CALLS 2
+
+// Flag: the octets of messages are released as they are told, so that grpclb_conn_release is never needed: for
+// programs that take all that comes.
+#define GRPCLB_CONFIG_AUTO_RELEASE 4
+
+#ifndef GRPCLB_BARE_METAL
 // Initial metadata is here: `metadata`, `headers_len`.
 #define GRPCLB_EVENT_HEADERS 1
 
@@ -87,7 +169,15 @@
 
 // A channel to all endpoints of a target.
 typedef struct grpclb_channel grpclb_channel;
+#endif
 
+// One HTTP/2 connection and its gRPC calls, without a socket and without a clock: one thread at a time. The rule for
+// whoever drives it: after grpclb_conn_recv_batch deliver the events; after the functions that say so, those of
+// grpclb_conn_poll_events; then transmit until there is nothing to transmit, and wait for octets, for the socket to
+// take more, or for grpclb_conn_poll_timeout. `now_ns` is nanoseconds of a clock of yours that never goes back.
+typedef struct grpclb_conn grpclb_conn;
+
+#ifndef GRPCLB_BARE_METAL
 // A channel that its caller drives. One thread at a time (another's function returns GRPCLB_ERR_BUSY).
 typedef struct grpclb_reactor grpclb_reactor;
 
@@ -189,7 +279,119 @@ typedef struct grpclb_call {
   // 0.
   uint32_t reserved;
 } grpclb_call;
+#endif
 
+// Settings of a connection. 0 is each field's default.
+typedef struct grpclb_conn_config {
+  // sizeof(grpclb_conn_config).
+  uint32_t size;
+  // GRPCLB_CONFIG_*, or'ed.
+  uint32_t flags;
+  // Calls at once (default 128, at most 65 534).
+  uint32_t streams;
+  // HPACK table of what is received, octets (default 4 096); UINT32_MAX: none.
+  uint32_t decoder_table;
+  // HPACK table of what is sent, octets (default 4 096); UINT32_MAX: none.
+  uint32_t encoder_table;
+  // Header fields of a batch, and header blocks that come in pieces, octets (default 16 384, at least 1 024); half of
+  // it bounds the header lists that are taken.
+  uint32_t arena;
+  // What waits to be transmitted, octets (default 32 768, at least 1 024).
+  uint32_t outbox;
+  // Largest message taken, octets (default 4 MiB); a larger one ends its call with RESOURCE_EXHAUSTED.
+  uint32_t max_message_size;
+  // Largest header list taken, octets as RFC 9113 section 6.5.2 counts them (default 16 384).
+  uint32_t max_header_list_size;
+  // Receive window of a call, octets (default 1 MiB, at most 2^31-1).
+  uint32_t stream_window;
+  // Receive window of the connection, octets (default 4 MiB, 65 535 to 2^31-1).
+  uint32_t connection_window;
+  // Zero.
+  uint32_t reserved;
+  // A PING after so long without an octet received, nanoseconds (gRFC A8); default: none.
+  uint64_t keepalive_time_ns;
+  // How long a PING waits for an octet, nanoseconds (default 20 s).
+  uint64_t keepalive_timeout_ns;
+  // Server: GOAWAY after so long, give or take a tenth (gRFC A9); default: never.
+  uint64_t max_age_ns;
+  // Server: the end so long after that GOAWAY; default: when the calls are done.
+  uint64_t max_age_grace_ns;
+  // Server: GOAWAY after so long without a call (gRFC A9); default: never.
+  uint64_t max_idle_ns;
+  // Any number; a server that faces strangers takes one that they cannot guess.
+  uint64_t seed;
+} grpclb_conn_config;
+
+// What grpclb_conn_recv_batch did.
+typedef struct grpclb_conn_batch {
+  // Octets of the input that are taken.
+  size_t taken;
+  // Events in the array, also when `code` is below 0.
+  uint32_t count;
+  // 0: all is taken and told; 1: there is more, call again with the rest of the input; GRPCLB_ERR_HTTP2: the
+  // connection is over (transmit, then close); or another GRPCLB_ERR_*.
+  int32_t code;
+} grpclb_conn_batch;
+
+// A piece of memory that somebody else owns.
+typedef struct grpclb_bytes {
+  // NULL when there are none.
+  const uint8_t *at;
+  // Octets.
+  size_t len;
+} grpclb_bytes;
+
+// What happened. The pointers are valid until the next grpclb_conn_recv_batch.
+typedef struct grpclb_conn_event {
+  // GRPCLB_CONN_READY and so on.
+  uint8_t kind;
+  // GRPCLB_CONN_FLAG_END and GRPCLB_CONN_FLAG_LAST, or'ed.
+  uint8_t flags;
+  // GRPCLB_FATE_*, of a status.
+  uint8_t fate;
+  // Zero.
+  uint8_t reserved;
+  // gRPC's status code, or HTTP/2's error code.
+  uint32_t code;
+  // The call; 0 when it is none's.
+  int64_t call;
+  // Where in the input a piece begins, octets.
+  uint32_t at;
+  // Octets of the piece.
+  uint32_t len;
+  // Where in its message the piece begins, octets.
+  uint32_t offset;
+  // Octets of the whole message.
+  uint32_t total;
+  // Words or a path; not NUL-terminated.
+  struct grpclb_bytes text;
+  // Packed fields, see grpclb_fields_get; "-bin" values are raw.
+  struct grpclb_bytes fields;
+  // ":authority" of a request.
+  struct grpclb_bytes authority;
+  // Time that the client gives a call, nanoseconds; 0: no deadline. The connection minds it by itself.
+  uint64_t timeout_ns;
+} grpclb_conn_event;
+
+// What grpclb_conn_unary did.
+typedef struct grpclb_conn_started {
+  // As of grpclb_conn_start_call.
+  int64_t call;
+  // As of grpclb_conn_send_message; 0 when the call was not started.
+  int64_t taken;
+} grpclb_conn_started;
+
+// Why a connection is over.
+typedef struct grpclb_conn_error {
+  // 0: it is not over by an error; else GRPCLB_ERR_HTTP2, or why it cannot be said.
+  int32_t code;
+  // HTTP/2's error code (RFC 9113 section 7).
+  uint32_t http2;
+  // In words, static; not NUL-terminated.
+  struct grpclb_bytes text;
+} grpclb_conn_error;
+
+#ifndef GRPCLB_BARE_METAL
 // Where a reactor stands.
 typedef struct grpclb_turn {
   // How many events there were, or GRPCLB_ERR_*.
@@ -258,6 +460,21 @@ typedef struct grpclb_message {
   // How many.
   size_t len;
 } grpclb_message;
+#endif
+
+// One field of a packed list.
+typedef struct grpclb_field {
+  // In the list; not NUL-terminated. NULL: the list has no further field.
+  const char *name;
+  // In the list.
+  const uint8_t *value;
+  // Octets of the name.
+  uint16_t name_len;
+  // Octets of the value.
+  uint16_t value_len;
+  // Where the next field begins, octets into the list.
+  uint32_t next;
+} grpclb_field;
 
 #ifdef __cplusplus
 extern "C" {
@@ -270,6 +487,7 @@ const char *grpclb_version(void);
 // neither. Static, never NULL.
 const char *grpclb_code_name(int32_t code);
 
+#ifndef GRPCLB_BARE_METAL
 // Gives the reply's memory back; all but its size is zero then, and it may be used again. NULL is fine.
 void grpclb_reply_clear(struct grpclb_reply *reply);
 
@@ -322,7 +540,145 @@ size_t grpclb_channel_endpoints(const struct grpclb_channel *channel,
 // Starts a thread that drives the channel until it is closed or freed: connections are watched, kept alive and made
 // again also while nobody calls. Without it there is no hidden thread.
 int32_t grpclb_channel_drive_in_background(const struct grpclb_channel *channel);
+#endif
 
+// Octets that a connection with this config takes, tables included, or GRPCLB_ERR_*: a config that is refused here is
+// refused by grpclb_conn_init and grpclb_conn_new. NULL: a client's defaults.
+int64_t grpclb_conn_size(const struct grpclb_conn_config *config);
+
+// What the address of a connection's memory must be a multiple of, octets.
+size_t grpclb_conn_align(void);
+
+// Makes a connection in `memory`, which is lent until you use the connection no more (there is nothing to free) and
+// stays where it is. NULL when the memory is NULL, misaligned or smaller than grpclb_conn_size, or the config refused.
+// `config` is borrowed for the call; NULL: a client's defaults.
+struct grpclb_conn *grpclb_conn_init(uint8_t *memory,
+                                     size_t size,
+                                     const struct grpclb_conn_config *config,
+                                     uint64_t now_ns);
+
+#ifndef GRPCLB_BARE_METAL
+// The same in memory of the heap: yours to free with grpclb_conn_free. NULL when the config is refused or there is no
+// memory.
+struct grpclb_conn *grpclb_conn_new(const struct grpclb_conn_config *config,
+                                    uint64_t now_ns);
+
+// Frees a connection of grpclb_conn_new. NULL is fine.
+void grpclb_conn_free(struct grpclb_conn *conn);
+#endif
+
+// Takes octets that arrived, and fills `events`, until the array, the room for header fields or the input ends; then
+// what grpclb_conn_poll_events has to tell. `input` is borrowed for the call: the events' `at` counts from it.
+struct grpclb_conn_batch grpclb_conn_recv_batch(struct grpclb_conn *conn,
+                                                uint64_t now_ns,
+                                                const uint8_t *input,
+                                                size_t input_len,
+                                                struct grpclb_conn_event *events,
+                                                size_t capacity);
+
+// Fills `events` with what time, commands and grpclb_conn_transmitted made: their number. Call it again while the
+// array comes full. It is due after grpclb_conn_handle_timeout, _transmitted, _take, _cancel and _carrier_lost, and
+// after a batch whose code is GRPCLB_ERR_HTTP2.
+int32_t grpclb_conn_poll_events(struct grpclb_conn *conn,
+                                struct grpclb_conn_event *events,
+                                size_t capacity);
+
+// Client: starts a call. `head` is a packed list (grpclb_fields_put) of ":path", ":authority", ":scheme" ("http", the
+// default, or "https"), "user-agent" and up to 32 entries of metadata, lower-case names, "-bin" values raw; make it
+// once and use it for many calls. `timeout_ns` 0: no deadline. The call, above 0, or GRPCLB_ERR_*: BLOCKED
+// (GRPCLB_CONN_STARTABLE comes), TOO_LARGE, GOING_AWAY, CLOSED, METADATA, ARGUMENT (":path" and the like). The upper
+// 32 bits of a call are its slot, dense from 0: keep what you know of a call in an array.
+int64_t grpclb_conn_start_call(struct grpclb_conn *conn,
+                               uint64_t now_ns,
+                               const uint8_t *head,
+                               size_t head_len,
+                               uint64_t timeout_ns);
+
+// Client: grpclb_conn_start_call, then grpclb_conn_send_message with the end, in one. When the message is not taken
+// whole, the call is there all the same, and the rest is to be sent.
+struct grpclb_conn_started grpclb_conn_unary(struct grpclb_conn *conn,
+                                             uint64_t now_ns,
+                                             const uint8_t *head,
+                                             size_t head_len,
+                                             uint64_t timeout_ns,
+                                             const uint8_t *message,
+                                             size_t message_len);
+
+// Sends (a part of) one message; `last` other than 0: a client's side ends behind it. The first call's length is the
+// message's, later calls pass exactly the rest (but see grpclb_conn_begin_message). Octets taken (0 for an empty
+// message alone), or GRPCLB_ERR_*: BLOCKED (GRPCLB_CONN_WRITABLE comes, also after a part), CLOSED, WRONG_LENGTH,
+// TOO_LARGE.
+int64_t grpclb_conn_send_message(struct grpclb_conn *conn,
+                                 int64_t call,
+                                 const uint8_t *message,
+                                 size_t message_len,
+                                 int32_t last);
+
+// Announces a message of `len` octets whose pieces come one by one, of any size, by grpclb_conn_send_message.
+int32_t grpclb_conn_begin_message(struct grpclb_conn *conn, int64_t call, uint32_t len);
+
+// Client: no more messages.
+int32_t grpclb_conn_half_close(struct grpclb_conn *conn, int64_t call);
+
+// Server: the response's initial metadata, a packed list; sent by itself, empty, if you never do.
+int32_t grpclb_conn_send_head(struct grpclb_conn *conn,
+                              int64_t call,
+                              const uint8_t *metadata,
+                              size_t metadata_len);
+
+// Server: ends the call with gRPC's status `code`, a message (UTF-8), and trailers, a packed list.
+int32_t grpclb_conn_send_status(struct grpclb_conn *conn,
+                                int64_t call,
+                                uint32_t code,
+                                const uint8_t *message,
+                                size_t message_len,
+                                const uint8_t *trailers,
+                                size_t trailers_len);
+
+// Server: head, one message and status OK, all or nothing. GRPCLB_ERR_TOO_LARGE: send it in parts.
+int32_t grpclb_conn_reply(struct grpclb_conn *conn, int64_t call, const uint8_t *message, size_t message_len);
+
+// Gives `n` octets of messages back to the receive window. Does nothing when the call is over.
+int32_t grpclb_conn_release(struct grpclb_conn *conn, int64_t call, size_t n);
+
+// Ends a call. A client's gets its status, CANCELLED, from grpclb_conn_poll_events; a server's has no further event.
+// Does nothing when the call is over.
+int32_t grpclb_conn_cancel(struct grpclb_conn *conn,
+                           int64_t call);
+
+// What is to be written to the socket, valid until the connection's next function. None: there is nothing.
+struct grpclb_bytes grpclb_conn_transmit(struct grpclb_conn *conn, uint64_t now_ns);
+
+// `n` octets of grpclb_conn_transmit were written.
+int32_t grpclb_conn_transmitted(struct grpclb_conn *conn, size_t n);
+
+// Both in one, by a copy: moves up to `size` octets to `out`. Octets moved, or GRPCLB_ERR_*.
+int64_t grpclb_conn_take(struct grpclb_conn *conn, uint64_t now_ns, uint8_t *out, size_t size);
+
+// When grpclb_conn_handle_timeout is due, by your clock; UINT64_MAX: never.
+uint64_t grpclb_conn_poll_timeout(const struct grpclb_conn *conn);
+
+// The clock has reached grpclb_conn_poll_timeout (or not: then nothing happens). 0, or GRPCLB_ERR_HTTP2: the peer is
+// gone.
+int32_t grpclb_conn_handle_timeout(struct grpclb_conn *conn,
+                                   uint64_t now_ns);
+
+// The socket is gone: every call ends; their statuses, with their fates, come from grpclb_conn_poll_events.
+int32_t grpclb_conn_carrier_lost(struct grpclb_conn *conn, uint64_t now_ns);
+
+// Graceful end: GOAWAY, no new calls, those that run go on until grpclb_conn_is_closed.
+int32_t grpclb_conn_shutdown(struct grpclb_conn *conn, uint64_t now_ns);
+
+// 1: all is said and done, close the socket once there is nothing to transmit; 0: not yet.
+int32_t grpclb_conn_is_closed(const struct grpclb_conn *conn);
+
+// How many calls run.
+int32_t grpclb_conn_calls(const struct grpclb_conn *conn);
+
+// Why the connection is over.
+struct grpclb_conn_error grpclb_conn_last_error(const struct grpclb_conn *conn);
+
+#ifndef GRPCLB_BARE_METAL
 // Does what grpclb_reactor_process does until nothing is left to do, and writes how the calls stand that ended or have
 // something new, at most `capacity` of them (one event a call; at least 1). Use either this or grpclb_reactor_poll_call.
 //
@@ -378,7 +734,22 @@ int32_t grpclb_reactor_forget(const struct grpclb_reactor *reactor, struct grpcl
 
 // Writes "address STATE, address STATE" of all endpoints into `out`, as grpclb_channel_endpoints does.
 size_t grpclb_reactor_endpoints(const struct grpclb_reactor *reactor, char *out, size_t size);
+#endif
 
+// Appends a field to a packed list (each is `u16 name length, u16 value length, name, value`, lengths in network byte
+// order) of which `used` octets of `size` are in use. The new `used`, or GRPCLB_ERR_TOO_LARGE and the list is as it was.
+int64_t grpclb_fields_put(uint8_t *list,
+                          size_t size,
+                          size_t used,
+                          const char *name,
+                          size_t name_len,
+                          const uint8_t *value,
+                          size_t value_len);
+
+// The field that begins `at` octets into a packed list: begin with 0, go on with `next` until `name` is NULL.
+struct grpclb_field grpclb_fields_get(const uint8_t *list, size_t len, size_t at);
+
+#ifndef GRPCLB_BARE_METAL
 // Makes a reactor; arguments and results are those of grpclb_channel_new (the config's interrupt is not used), and
 // `*out` is yours to free with grpclb_reactor_free.
 int32_t grpclb_reactor_new(const char *target,
@@ -458,6 +829,7 @@ int32_t grpclb_stream_cancel(const struct grpclb_stream *stream);
 
 // Frees a stream; one that has not ended is cancelled. No other thread may be using it. NULL is fine.
 void grpclb_stream_free(struct grpclb_stream *stream);
+#endif
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,4 +1,8 @@
 //! gRPC channels and servers with client-side load balancing.
+//!
+//! Without the feature `host` nothing of an operating system is needed: what is left is the core, and with the
+//! feature `capi` the C door to its connection.
+#![cfg_attr(not(feature = "host"), no_std)]
 // `host` forbids it for itself; the one place that may is `capi`.
 #![deny(unsafe_code)]
 

@@ -3,7 +3,7 @@
 //! taken when what we do not know is zero.
 
 use super::{GRPCLB_ERR_NULL, GRPCLB_ERR_SIZE};
-use std::mem::MaybeUninit;
+use core::mem::MaybeUninit;
 
 /// Larger than any struct will be: a size beyond it was never set.
 const MAX_SIZE: usize = 4096;
@@ -32,14 +32,14 @@ pub(super) unsafe fn read<T: Sized32>(at: *const T) -> Result<T, i32> {
     }
     let known = size.min(size_of::<T>());
     // SAFETY: the caller vouches for `size` octets.
-    let beyond = unsafe { std::slice::from_raw_parts(at.cast::<u8>().add(known), size - known) };
+    let beyond = unsafe { core::slice::from_raw_parts(at.cast::<u8>().add(known), size - known) };
     if beyond.iter().any(|octet| *octet != 0) {
         return Err(GRPCLB_ERR_SIZE);
     }
     let mut value = MaybeUninit::<T>::zeroed();
     // SAFETY: `known` octets are readable there and fit here; the rest is zero, which the trait says is a value.
     unsafe {
-        std::ptr::copy_nonoverlapping(at.cast::<u8>(), value.as_mut_ptr().cast::<u8>(), known);
+        core::ptr::copy_nonoverlapping(at.cast::<u8>(), value.as_mut_ptr().cast::<u8>(), known);
         Ok(value.assume_init())
     }
 }

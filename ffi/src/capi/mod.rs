@@ -9,6 +9,11 @@
 //! | `stream` | its streaming calls |
 //! | `reactor` | the channel driven by the caller's event loop |
 //! | `events` | what comes of its calls, many at a time; its streaming calls |
+//! | `conn`, `conn_memory` | the connection without sockets, in the caller's memory |
+//! | `conn_event`, `fields` | what it tells: plain events, packed header fields |
+//!
+//! Without the feature `host` this is a `no_std` library of `conn` and what it needs, for programs without an
+//! operating system (`.ci/build-bare.sh`).
 //!
 //! Rules: no panic crosses (every function's body runs in [`guard`]); a pointer that must not be NULL is looked at
 //! before it is used; numbers are never given a second meaning. `unsafe` is confined to this folder, and here to
@@ -19,14 +24,24 @@
 // What a C program must keep to stands in the header's own words, which are these documents.
 #![allow(clippy::missing_safety_doc)]
 
+#[cfg(feature = "host")]
 pub mod call;
+#[cfg(feature = "host")]
 pub mod channel;
 mod config;
+pub mod conn;
+pub mod conn_event;
+pub mod conn_memory;
+#[cfg(feature = "host")]
 pub mod events;
+pub mod fields;
+#[cfg(feature = "host")]
 pub mod reactor;
+#[cfg(feature = "host")]
 pub mod stream;
 mod text;
 
+#[cfg(feature = "host")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A pointer that must not be NULL is NULL.
@@ -47,22 +62,37 @@ pub const GRPCLB_ERR_PANIC: i32 = -7;
 pub const GRPCLB_ERR_BUSY: i32 = -8;
 /// The call has ended; grpclb_stream_finish, or the event with GRPCLB_EVENT_ENDED, tells how. Or it was half-closed.
 pub const GRPCLB_ERR_ENDED: i32 = -9;
-
 /// The call has not ended, or there is no such call.
 pub const GRPCLB_ERR_RUNNING: i32 = -10;
-/// Nothing was taken: the message before is still being sent. An event with GRPCLB_EVENT_WRITABLE comes when it is not.
+/// Nothing was taken: the message before is still being sent, or outbox or window are full. An event says when to try
+/// again: GRPCLB_EVENT_WRITABLE; of a grpclb_conn, GRPCLB_CONN_WRITABLE or GRPCLB_CONN_STARTABLE.
 pub const GRPCLB_ERR_BLOCKED: i32 = -11;
+
+/// It can never fit: outbox, arena, or the peer's limits.
+pub const GRPCLB_ERR_TOO_LARGE: i32 = -20;
+/// The connection takes no new calls: take another one.
+pub const GRPCLB_ERR_GOING_AWAY: i32 = -21;
+/// The call or connection is over, or this side of the call is.
+pub const GRPCLB_ERR_CLOSED: i32 = -22;
+/// A name or value of the metadata is not allowed, or there are more than 32 entries.
+pub const GRPCLB_ERR_METADATA: i32 = -23;
+/// The octets are not the rest of the message that was begun.
+pub const GRPCLB_ERR_WRONG_LENGTH: i32 = -24;
+/// The response's head was sent before.
+pub const GRPCLB_ERR_HEAD_SENT: i32 = -25;
+/// The connection is over by an HTTP/2 error; grpclb_conn_last_error has its number and words.
+pub const GRPCLB_ERR_HTTP2: i32 = -26;
 
 /// The version of the library as text, "0.1.0". Static.
 #[unsafe(no_mangle)]
-pub extern "C" fn grpclb_version() -> *const std::ffi::c_char {
+pub extern "C" fn grpclb_version() -> *const core::ffi::c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
 /// A status code's or GRPCLB_ERR_* number's name, "UNAVAILABLE", "GRPCLB_ERR_NULL"; "UNKNOWN" for numbers that are
 /// neither. Static, never NULL.
 #[unsafe(no_mangle)]
-pub extern "C" fn grpclb_code_name(code: i32) -> *const std::ffi::c_char {
+pub extern "C" fn grpclb_code_name(code: i32) -> *const core::ffi::c_char {
     let name = match code {
         GRPCLB_ERR_NULL => c"GRPCLB_ERR_NULL",
         GRPCLB_ERR_SIZE => c"GRPCLB_ERR_SIZE",
@@ -75,6 +105,13 @@ pub extern "C" fn grpclb_code_name(code: i32) -> *const std::ffi::c_char {
         GRPCLB_ERR_ENDED => c"GRPCLB_ERR_ENDED",
         GRPCLB_ERR_RUNNING => c"GRPCLB_ERR_RUNNING",
         GRPCLB_ERR_BLOCKED => c"GRPCLB_ERR_BLOCKED",
+        GRPCLB_ERR_TOO_LARGE => c"GRPCLB_ERR_TOO_LARGE",
+        GRPCLB_ERR_GOING_AWAY => c"GRPCLB_ERR_GOING_AWAY",
+        GRPCLB_ERR_CLOSED => c"GRPCLB_ERR_CLOSED",
+        GRPCLB_ERR_METADATA => c"GRPCLB_ERR_METADATA",
+        GRPCLB_ERR_WRONG_LENGTH => c"GRPCLB_ERR_WRONG_LENGTH",
+        GRPCLB_ERR_HEAD_SENT => c"GRPCLB_ERR_HEAD_SENT",
+        GRPCLB_ERR_HTTP2 => c"GRPCLB_ERR_HTTP2",
         0 => c"OK",
         1 => c"CANCELLED",
         3 => c"INVALID_ARGUMENT",
@@ -96,24 +133,35 @@ pub extern "C" fn grpclb_code_name(code: i32) -> *const std::ffi::c_char {
     name.as_ptr()
 }
 
-/// Runs a function's body; a panic becomes GRPCLB_ERR_PANIC.
-fn guard(body: impl FnOnce() -> Result<i32, i32>) -> i32 {
+/// Runs a function's body; a panic becomes `panicked`.
+#[cfg(feature = "host")]
+fn guard_value<T>(panicked: T, body: impl FnOnce() -> T) -> T {
     // Objects that a panic left half changed say so by what they answer later: all state is behind the host's locks,
-    // which recover, or in a reply, whose pointers are set last.
+    // which recover, in a reply, whose pointers are set last, or in a connection, which answers nothing any more.
     match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(result) => result.unwrap_or_else(|error| error),
+        Ok(result) => result,
         Err(panic) => {
             // A payload may panic in its own drop.
             std::mem::forget(panic);
-            GRPCLB_ERR_PANIC
+            panicked
         }
     }
 }
 
+/// Without an operating system a panic ends in the program's own handler.
+#[cfg(not(feature = "host"))]
+fn guard_value<T>(_: T, body: impl FnOnce() -> T) -> T {
+    body()
+}
+
+/// The same for functions with a number.
+#[cfg(feature = "host")]
+fn guard(body: impl FnOnce() -> Result<i32, i32>) -> i32 {
+    guard_value(GRPCLB_ERR_PANIC, || body().unwrap_or_else(|error| error))
+}
+
 /// The same for functions without a result.
+#[cfg(feature = "host")]
 fn guard_quietly(body: impl FnOnce()) {
-    guard(|| {
-        body();
-        Ok(0)
-    });
+    guard_value((), body);
 }

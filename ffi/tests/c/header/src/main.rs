@@ -15,8 +15,13 @@ const PREAMBLE: &str = "\
  *  - No panic and no exception leaves the library. It installs no signal handler and starts no thread but those
  *    for name look-up and grpclb_channel_drive_in_background.
  *  - After fork() the child makes channels of its own; calls on the parent's end with INTERNAL.
+ *  - With GRPCLB_BARE_METAL defined it declares what the archive without an operating system has: grpclb_conn,
+ *    grpclb_fields_*, grpclb_version and grpclb_code_name.
  *
  * License: MIT OR Apache-2.0 */";
+
+/// What cbindgen calls the feature `host`.
+const HOST: &str = "GRPCLB_HOST";
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
@@ -39,6 +44,7 @@ fn header() -> String {
         no_includes: true,
         sys_includes: vec!["stddef.h".into(), "stdint.h".into()],
         line_length: 110,
+        defines: [("feature = host".to_owned(), HOST.to_owned())].into(),
         sort_by: cbindgen::SortKey::None,
         ..Default::default()
     };
@@ -48,7 +54,10 @@ fn header() -> String {
         builder.generate().unwrap_or_else(|error| panic!("the header cannot be generated: {error}"));
     let mut text = Vec::new();
     bindings.write(&mut text);
-    String::from_utf8_lossy(&text).lines().map(parenthesized).collect()
+    let lines: String = String::from_utf8_lossy(&text).lines().map(parenthesized).collect();
+    // Neighbours that need the host stand under one condition.
+    let (begin, end) = (format!("#if defined({HOST})\n"), "#endif\n\n");
+    lines.replace(&format!("{end}{begin}"), "\n").replace(&begin, "#ifndef GRPCLB_BARE_METAL\n")
 }
 
 /// A negative constant stands in parentheses, as a value in C should.
