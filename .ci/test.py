@@ -64,6 +64,8 @@ PARTS = [
     Part("c", "the C door: header, C11 and C++17, AddressSanitizer, valgrind, pkg-config; grpcio's servers behind it",
          PROGRAMS, ["make", "c"], ["cargo", "test", "--no-fail-fast", "-p", "grpclb-header"], [".ci/c.sh"], peers("c"),
          needs=("python", "valgrind")),
+    Part("gateway", "browsers' gRPC-Web and plain gRPC through the gateway to three grpcio servers",
+         PROGRAMS, peers("gateway"), needs=("python",)),
     Part("grpc-go", "gRPC's interop suite with grpc-go, both ways", PROGRAMS, peers("interop"),
          needs=("python", "go")),
     Part("conformance", "h2spec's cases, strict, against our HTTP/2 server and client", [".ci/conformance.sh"],
