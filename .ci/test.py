@@ -66,6 +66,8 @@ PARTS = [
          needs=("python", "valgrind")),
     Part("gateway", "browsers' gRPC-Web and plain gRPC through the gateway to three grpcio servers",
          PROGRAMS, peers("gateway"), needs=("python",)),
+    Part("scenarios", "the same picks in every language, octet by octet",
+         PROGRAMS, peers("scenarios"), needs=("python",)),
     Part("grpc-go", "gRPC's interop suite with grpc-go, both ways", PROGRAMS, peers("interop"),
          needs=("python", "go")),
     Part("conformance", "h2spec's cases, strict, against our HTTP/2 server and client", [".ci/conformance.sh"],
