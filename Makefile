@@ -1,5 +1,5 @@
 # The front door. `make help` lists what there is; everything is set up on the way.
-.PHONY: help demo test check-all c install-c bench fuzz conformance clean
+.PHONY: help demo test check-all c install-c wasm bench fuzz conformance clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -33,6 +33,9 @@ c: ## the C library and its examples: target/c/{lib,include}, target/examples/c 
 install-c: ## the C library, its header and grpclb.pc under PREFIX (default /usr/local; DESTDIR is heeded)
 	@.ci/setup-rust.sh
 	.ci/build-c.sh install $(or $(PREFIX),/usr/local)
+
+wasm: ## the npm package: target/wasm/pkg and target/wasm/grpclb-VERSION.tgz (needs Rust and Node)
+	.ci/build-wasm.sh
 
 bench: ## benchmarks (criterion); ARGS=… goes to them
 	@.ci/setup-rust.sh

@@ -38,8 +38,12 @@ def peers(topic):
     return ["{python}", ".ci/unittests.py", "ffi/tests/peers", f"test_{topic}"]
 
 
+def node(*tests):
+    return ["{node}", "--test", "--test-reporter=./.ci/node-reporter.mjs", *[f"wasm/test/{test}.test.mjs" for test in tests]]
+
+
 def web(topic):
-    return ["{node}", "--test", "--test-reporter=./.ci/node-reporter.mjs", f"wasm/test/peers/{topic}.test.mjs"]
+    return node(f"peers/{topic}")
 
 
 PROGRAMS = ["cargo", "build", "--release", "-p", "grpclb", "--examples"]
@@ -64,10 +68,6 @@ PARTS = [
     Part("c", "the C door: header, C11 and C++17, AddressSanitizer, valgrind, pkg-config; grpcio's servers behind it",
          PROGRAMS, ["make", "c"], ["cargo", "test", "--no-fail-fast", "-p", "grpclb-header"], [".ci/c.sh"], peers("c"),
          needs=("python", "valgrind")),
-    Part("gateway", "browsers' gRPC-Web and plain gRPC through the gateway to three grpcio servers",
-         PROGRAMS, peers("gateway"), needs=("python",)),
-    Part("scenarios", "the same picks in every language, octet by octet",
-         PROGRAMS, peers("scenarios"), needs=("python",)),
     Part("grpc-go", "gRPC's interop suite with grpc-go, both ways", PROGRAMS, peers("interop"),
          needs=("python", "go")),
     Part("conformance", "h2spec's cases, strict, against our HTTP/2 server and client", [".ci/conformance.sh"],
@@ -78,6 +78,8 @@ PARTS = [
          PROGRAMS, peers("bad_servers"), peers("bad_clients"), peers("arguments"), needs=("python",)),
     Part("costs", "instructions a call with 1 000 endpoints and with 3, counted by callgrind",
          PROGRAMS, peers("costs"), needs=("python", "valgrind")),
+    Part("wasm", "the npm package: its build and sizes, calls, hostile answers",
+         [".ci/build-wasm.sh"], [".ci/wasm.sh"], node("calls"), needs=("bare", "node", "wasm")),
     Part("browser", "web peers, in Node and in headless Chromium: Envoy, grpc-web, connect-web",
          web("clients"), needs=("python", "node", "web-peers", "chromium", "envoy")),
     Part("fuzz", "each fuzz target for a while", [".ci/fuzz.sh"], minutes=30, only_all=True),
@@ -92,6 +94,7 @@ NEEDS = {
     "python": ([".ci/setup-python.sh"], "{python}"),
     "go": ([".ci/setup-go.sh"], "{go}"),
     "node": ([".ci/setup-node.sh"], "{node}"),
+    "wasm": ([".ci/setup-wasm.sh"], None),
     "web-peers": ([".ci/setup-web-peers.sh"], None),
     "chromium": ([".ci/setup-chromium.sh"], None),
     "envoy": ([".ci/setup-envoy.sh"], None),

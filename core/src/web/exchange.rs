@@ -190,6 +190,11 @@ impl<A: AsMut<[u8]>> Exchange<A> {
         self.end(Some(Reason::Deadline))
     }
 
+    /// The form that the response's content-type names; `None`: there is no head yet, or it is not gRPC-Web.
+    pub fn form(&self) -> Option<Form> {
+        self.state.form
+    }
+
     /// Whether the status was told: nothing more will come.
     pub fn is_ended(&self) -> bool {
         self.state.phase == Phase::Ended

@@ -31,7 +31,6 @@ pub use calls::CallKey;
 use calls::{Kind, Stage};
 use grpclb_core::balancer::Connectivity;
 use grpclb_core::grpc::Code;
-use grpclb_core::http2::Fields;
 use grpclb_core::time::Instant;
 use machine::{Machine, WAKER};
 use mio::{Events, Poll, Waker};
@@ -201,17 +200,6 @@ impl Reactor {
     /// The next message that came on a stream, into `message` (cleared first).
     pub fn recv(&mut self, call: CallKey, message: &mut Vec<u8>) -> bool {
         self.machine.take_message(Machine::now(), call, message)
-    }
-
-    /// The initial metadata of a call, `-bin` values decoded, once it has come. One whose status came alone has none.
-    pub fn header(&mut self, call: CallKey) -> Option<Fields<'_>> {
-        let record = self.machine.work.calls.get(call)?;
-        record.has_header.then(|| record.outcome.metadata.header())
-    }
-
-    /// The endpoint that serves a call, once it has one.
-    pub fn peer(&mut self, call: CallKey) -> Option<Arc<str>> {
-        self.machine.work.calls.get(call)?.outcome.peer.clone()
     }
 
     /// Cancels a call: it ends with CANCELLED.

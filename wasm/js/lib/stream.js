@@ -1,0 +1,147 @@
+// The messages of a server-streaming call, as they come.
+
+import { Metadata } from './metadata.js';
+import { Exchange } from './response.js';
+import { GrpcError, Status } from './status.js';
+
+// Exchanges of streams that nobody read to the end.
+const forgotten = new FinalizationRegistry((exchange) => exchange.free());
+
+function deferred() {
+  const it = {};
+  it.promise = new Promise((resolve, reject) => Object.assign(it, { resolve, reject }));
+  it.promise.catch(() => {}); // nobody need look at it
+  return it;
+}
+
+const DONE = Object.freeze({ value: undefined, done: true });
+
+export class ServerStream {
+  #call;
+  #view;
+  #channel;
+  #exchange;
+  #headers = deferred();
+  #trailers = deferred();
+  #messages = []; // that came and were not taken, from #next on
+  #next = 0;
+  #began; // the head: settles once
+  #body = null;
+  #id = -1;
+  #endpoint = null;
+  #status = null;
+  #error = null;
+  #tail = Promise.resolve(); // reads go one after the other
+
+  constructor(call, view, channel) {
+    this.#call = call;
+    this.#view = view;
+    this.#channel = channel;
+    this.#exchange = new Exchange(call.maxMessageSize);
+    forgotten.register(this, this.#exchange, this);
+    this.#began = this.#begin();
+  }
+
+  get headers() {
+    return this.#headers.promise;
+  }
+
+  get trailers() {
+    return this.#trailers.promise;
+  }
+
+  get endpoint() {
+    return this.#endpoint?.url ?? null;
+  }
+
+  /** Gives the call up: what is iterated ends with CANCELLED. */
+  cancel() {
+    if (this.#status === null) this.#call.giveUp(Status.CANCELLED);
+  }
+
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+
+  next() {
+    if (this.#next < this.#messages.length) {
+      return Promise.resolve({ value: this.#messages[this.#next++], done: false });
+    }
+    const read = this.#tail.then(() => this.#read());
+    this.#tail = read.catch(() => {});
+    return read;
+  }
+
+  /** What `break` in a `for await` calls. */
+  async return(value) {
+    this.cancel();
+    this.#messages.length = this.#next = 0;
+    this.#end({ code: Status.CANCELLED, message: 'cancelled', trailers: new Metadata() });
+    this.#error = null;
+    return { value, done: true };
+  }
+
+  async #begin() {
+    try {
+      const { response, endpoint, id } = await this.#channel.ask();
+      this.#endpoint = endpoint;
+      this.#id = id;
+      if (this.#status !== null) return;
+      const { status, headers } = this.#exchange.head(response.status, response.headers);
+      if (headers) this.#headers.resolve(headers);
+      this.#body = response.body?.getReader() ?? null;
+      if (status) this.#end(status);
+    } catch (error) {
+      this.#end(null, error);
+    }
+  }
+
+  async #read() {
+    await this.#began;
+    for (;;) {
+      if (this.#next < this.#messages.length) return { value: this.#messages[this.#next++], done: false };
+      if (this.#status !== null) {
+        const error = this.#error;
+        this.#error = null; // told once, as iterators do
+        if (error) throw error;
+        return DONE;
+      }
+      this.#messages.length = this.#next = 0;
+      let chunk;
+      try {
+        chunk = this.#body ? await this.#body.read() : { done: true };
+      } catch (error) {
+        if (this.#status !== null) continue;
+        if (this.#call.over === null) this.#channel.lost(this.#id, this.#endpoint, error);
+        this.#end(this.#exchange.end(true), undefined, error);
+        continue;
+      }
+      if (this.#status !== null) continue; // given up meanwhile
+      const status = chunk.done
+        ? this.#exchange.end(false)
+        : this.#exchange.feed(chunk.value, this.#messages, this.#view);
+      if (status) this.#end(status);
+    }
+  }
+
+  #end(status, thrown, cause) {
+    if (this.#status !== null) return;
+    const call = this.#call;
+    if (call.over !== null) thrown = call.error(this.endpoint);
+    else if (!thrown && status.code !== Status.OK) thrown = call.failed(status, this.endpoint, cause);
+    this.#status = status ?? thrown;
+    this.#error = thrown ?? null;
+    this.#exchange.free();
+    forgotten.unregister(this);
+    this.#channel.done();
+    this.#body?.cancel().catch(() => {});
+    if (thrown) {
+      this.#headers.reject(thrown);
+      if (thrown instanceof GrpcError) this.#trailers.resolve(thrown.trailers);
+      else this.#trailers.reject(thrown);
+    } else {
+      this.#headers.resolve(new Metadata());
+      this.#trailers.resolve(status.trailers);
+    }
+  }
+}
