@@ -1,5 +1,5 @@
 # The front door. `make help` lists what there is; everything is set up on the way.
-.PHONY: help demo test check-all c install-c wasm bench fuzz conformance clean
+.PHONY: help demo test check-all c install-c wasm python bench fuzz conformance clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -36,6 +36,10 @@ install-c: ## the C library, its header and grpclb.pc under PREFIX (default /usr
 
 wasm: ## the npm package: target/wasm/pkg and target/wasm/grpclb-VERSION.tgz (needs Rust and Node)
 	.ci/build-wasm.sh
+
+python: ## the Python wheel: target/wheels (needs Rust and Python 3.10 or later)
+	@.ci/setup-rust.sh
+	.ci/build-python.sh
 
 bench: ## benchmarks (criterion); ARGS=… goes to them
 	@.ci/setup-rust.sh

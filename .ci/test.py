@@ -68,6 +68,9 @@ PARTS = [
     Part("c", "the C door: header, C11 and C++17, AddressSanitizer, valgrind, pkg-config; grpcio's servers behind it",
          PROGRAMS, ["make", "c"], ["cargo", "test", "--no-fail-fast", "-p", "grpclb-header"], [".ci/c.sh"], peers("c"),
          needs=("python", "valgrind")),
+    Part("python", "the Python package: wheel, both channels before grpcio's servers, types",
+         PROGRAMS, ["make", "python"], ["{package}", ".ci/unittests.py", "python/tests", "test_unary"],
+         ["{package}", ".ci/unittests.py", "ffi/tests/peers", "test_python"], needs=("package",)),
     Part("grpc-go", "gRPC's interop suite with grpc-go, both ways", PROGRAMS, peers("interop"),
          needs=("python", "go")),
     Part("conformance", "h2spec's cases, strict, against our HTTP/2 server and client", [".ci/conformance.sh"],
@@ -92,6 +95,7 @@ PARTS = [
 NEEDS = {
     "bare": ([".ci/setup-rust.sh", *BARE_TARGETS], None),
     "python": ([".ci/setup-python.sh"], "{python}"),
+    "package": ([".ci/setup-python.sh", "package"], "{package}"),
     "go": ([".ci/setup-go.sh"], "{go}"),
     "node": ([".ci/setup-node.sh"], "{node}"),
     "wasm": ([".ci/setup-wasm.sh"], None),

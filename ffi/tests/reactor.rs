@@ -6,7 +6,7 @@ mod common;
 use common::Watchdog;
 use grpclb::core::balancer::Connectivity;
 use grpclb::core::grpc::Code;
-use grpclb::host::reactor::Reactor;
+use grpclb::host::reactor::{Progress, Reactor};
 use grpclb::{Call, Channel, Server, ServerHandle};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd};
@@ -136,6 +136,45 @@ fn streams_tell_when_there_is_something() {
     };
     assert_eq!(end.code, Code::OK, "{}", end.message);
     assert!(received == bodies, "{:?}", received.iter().map(Vec::len).collect::<Vec<_>>());
+}
+
+#[test]
+fn how_far_a_stream_is() {
+    let _watchdog = Watchdog::new(60);
+    let servers = [Server::builder()
+        .streaming(STREAM, |stream| {
+            stream.send_headers(&[("x-initial", b"i")]).map_err(|code| (code, String::new()))?;
+            let mut message = Vec::new();
+            while stream.recv(&mut message).map_err(|code| (code, String::new()))? {
+                stream.send(&message).map_err(|code| (code, String::new()))?;
+            }
+            Ok(())
+        })
+        .bind("127.0.0.1:0")
+        .expect("a port")
+        .spawn()];
+    let mut reactor = reactor_to(&servers);
+    let stream = reactor.start_stream(&Call::new(STREAM));
+    let begun = reactor.progress(stream).expect("it runs");
+    assert_eq!(begun, Progress { has_headers: false, waiting: 0, is_sending: false, has_ended: false });
+    assert_eq!(reactor.headers(stream).count(), 0);
+    assert!(reactor.send(stream, Some(b"one"), false));
+    assert!(reactor.progress(stream).expect("it runs").is_sending, "there is no connection yet");
+    while reactor.progress(stream).expect("it runs").waiting == 0 {
+        turn(&mut reactor);
+    }
+    let running = reactor.progress(stream).expect("it runs");
+    assert_eq!(running, Progress { has_headers: true, waiting: 1, is_sending: false, has_ended: false });
+    assert!(reactor.headers(stream).eq([(&b"x-initial"[..], &b"i"[..])]));
+    reactor.half_close(stream);
+    while !reactor.progress(stream).expect("not taken").has_ended {
+        turn(&mut reactor);
+    }
+    assert_eq!(reactor.progress(stream).expect("not taken").waiting, 1, "messages outlive the end");
+    let mut message = Vec::new();
+    assert!(reactor.recv(stream, &mut message) && message == b"one");
+    assert_eq!(reactor.take(stream).expect("ended").code, Code::OK);
+    assert_eq!(reactor.progress(stream), None);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod wire;
 
 use grpclb::core::grpc::Code;
+use grpclb::host::reactor::Completion;
 use grpclb::{Call, Channel, Server, ServerBuilder};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -149,4 +150,33 @@ fn streams() {
     stream.send(b"").expect("sends");
     stream.cancel();
     assert_eq!(stream.recv(&mut message).expect_err("cancelled").code, Code::CANCELLED);
+}
+
+#[test]
+fn all_that_a_call_left_however_it_ended() {
+    let server = Running::new(
+        Server::builder()
+            .unary("/t.T/Echo", |request, response| {
+                response.message.extend_from_slice(request.message);
+                response.header("x-initial", b"i");
+                Ok(())
+            })
+            .unary("/t.T/Refuse", |_, response| {
+                response.trailer("x-details-bin", &[0, 255]);
+                Err((Code::NOT_FOUND, "gone".into()))
+            }),
+    );
+    let channel = channel(&[&server]);
+    let mut completion = Completion::default();
+    for _ in 0..2 {
+        channel.complete(&ECHO, b"hello", &mut completion);
+        assert_eq!((completion.code, &completion.response[..]), (Code::OK, &b"hello"[..]));
+        assert_eq!((completion.message.as_str(), completion.reply.trailers().count()), ("", 0));
+        assert_eq!(completion.reply.header("x-initial").as_deref(), Some(&b"i"[..]));
+        channel.complete(&Call { path: "/t.T/Refuse", ..ECHO }, b"hello", &mut completion);
+        assert_eq!((completion.code, completion.message.as_str()), (Code::NOT_FOUND, "gone"));
+        assert_eq!(completion.reply.trailer("x-details-bin").as_deref(), Some(&[0, 255][..]));
+        assert_eq!(completion.reply.header("x-initial"), None);
+        assert_eq!(completion.reply.peer(), server.address().to_string());
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::blocking::{Interrupt, Shared};
 use super::call::{Call, Reply, Status, Stream};
-use super::reactor::{self, settings::Settings};
+use super::reactor::{self, Completion, settings::Settings};
 use grpclb_core::balancer::Connectivity;
 use grpclb_core::grpc::Code;
 use std::fmt;
@@ -225,6 +225,19 @@ impl Channel {
             std::mem::swap(response, &mut outcome.response);
             Ok(Reply::take(outcome, pick_order))
         })
+    }
+
+    /// As [`Channel::unary`], into `completion` with all that the call left, however it ended: the metadata of a call that
+    /// failed, too. Use it again and a call allocates nothing.
+    pub fn complete(&self, call: &Call<'_>, request: &[u8], completion: &mut Completion) {
+        let shared = match self.shared() {
+            Ok(shared) => shared,
+            Err(Status { code, message, .. }) => {
+                *completion = Completion { code, message, ..Completion::default() };
+                return;
+            }
+        };
+        shared.unary(call, request, |outcome, pick_order| completion.take(outcome, pick_order));
     }
 
     /// A streaming call of any kind. It does not wait: a call that cannot be made says so by its first verb.

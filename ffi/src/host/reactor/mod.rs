@@ -28,7 +28,7 @@ pub(crate) mod settings;
 use super::call::{Call, Reply};
 use super::channel::{ChannelBuilder, ConnectError};
 pub use calls::CallKey;
-use calls::{Kind, Stage};
+use calls::{Kind, Outcome, Stage};
 use grpclb_core::balancer::Connectivity;
 use grpclb_core::grpc::Code;
 use grpclb_core::time::Instant;
@@ -95,6 +95,38 @@ pub struct Completion {
     pub response: Vec<u8>,
     /// Who served it, and the metadata that came.
     pub reply: Reply,
+}
+
+impl Default for Completion {
+    /// UNKNOWN, and nothing else.
+    fn default() -> Completion {
+        let (message, response, reply) = (String::new(), Vec::new(), Reply::default());
+        Completion { code: Code::UNKNOWN, message, response, reply }
+    }
+}
+
+impl Completion {
+    /// Takes over what a call left; the buffers change places.
+    pub(crate) fn take(&mut self, outcome: &mut Outcome, pick_order: u64) {
+        self.code = outcome.code.unwrap_or(Code::UNKNOWN);
+        self.message.clear();
+        self.message.push_str(&String::from_utf8_lossy(&outcome.message));
+        std::mem::swap(&mut self.response, &mut outcome.response);
+        self.reply = Reply::take(outcome, pick_order);
+    }
+}
+
+/// How far a stream is: what its caller can do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The initial metadata came: [`Reactor::headers`] has it.
+    pub has_headers: bool,
+    /// Messages that wait for [`Reactor::recv`].
+    pub waiting: usize,
+    /// A message, or the half-close, is still being sent.
+    pub is_sending: bool,
+    /// It is over. [`Reactor::take`] forgets the messages that still wait.
+    pub has_ended: bool,
 }
 
 impl Reactor {
@@ -202,6 +234,23 @@ impl Reactor {
         self.machine.take_message(Machine::now(), call, message)
     }
 
+    /// How far a stream is; `None`: it is gone.
+    pub fn progress(&mut self, call: CallKey) -> Option<Progress> {
+        let record = self.machine.work.calls.get(call)?;
+        Some(Progress {
+            has_headers: record.has_header,
+            waiting: record.inbox.whole.len(),
+            is_sending: record.sending || record.half_close && !record.half_closed,
+            has_ended: record.stage == Stage::Ended,
+        })
+    }
+
+    /// The initial metadata of a stream that has not been taken, in order, `-bin` values decoded.
+    pub fn headers(&mut self, call: CallKey) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let record = self.machine.work.calls.get(call).filter(|record| record.has_header);
+        record.into_iter().flat_map(|record| record.outcome.metadata.header())
+    }
+
     /// Cancels a call: it ends with CANCELLED.
     pub fn cancel(&mut self, call: CallKey) {
         self.machine.abort(Machine::now(), call, Code::CANCELLED, "cancelled by the caller");
@@ -213,14 +262,8 @@ impl Reactor {
         if record.stage != Stage::Ended {
             return None;
         }
-        let pick_order = record.pick_order;
-        let outcome = &mut record.outcome;
-        let completion = Completion {
-            code: outcome.code.unwrap_or(Code::UNKNOWN),
-            message: String::from_utf8_lossy(&outcome.message).into_owned(),
-            response: std::mem::take(&mut outcome.response),
-            reply: Reply::take(outcome, pick_order),
-        };
+        let mut completion = Completion::default();
+        completion.take(&mut record.outcome, record.pick_order);
         self.machine.finish(call);
         Some(completion)
     }

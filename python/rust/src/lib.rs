@@ -1,0 +1,32 @@
+//! The compiled part of the Python package `grpclb`: the host library's two forms, blocking and driven by an event loop,
+//! as Python objects of octets and numbers. What a Python program sees is made of them in `src/grpclb/*.py`.
+//!
+//! Rules: no Python code runs under a lock of this crate or of the host library (arguments are read before, objects made
+//! after), and whoever waits has let the interpreter go.
+#![deny(unsafe_code)]
+#![allow(missing_docs)] // what Python sees is documented in `_grpclb.pyi`
+
+mod arguments;
+mod blocking;
+mod completion;
+mod interrupt;
+mod reactor;
+mod settings;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _grpclb {
+    #[pymodule_export]
+    use super::blocking::Channel;
+    #[pymodule_export]
+    use super::completion::Completion;
+    #[pymodule_export]
+    use super::reactor::Reactor;
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,1 @@
+"""Programs that show the package: ``python -m grpclb.examples.greeter_client --help``."""
