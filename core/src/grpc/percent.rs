@@ -36,14 +36,20 @@ pub fn encode(message: &[u8], to: &mut Writer<'_>) {
     if front {
         to.put(b"%20");
     }
-    for part in inner.chunk_by(|a, b| is_plain(*a) && is_plain(*b)) {
-        match part {
-            &[octet] if !is_plain(octet) => {
+    let mut rest = inner;
+    while let Some((&octet, behind)) = rest.split_first() {
+        let plain = rest.iter().take_while(|octet| is_plain(**octet)).count();
+        rest = match rest.split_at_checked(plain) {
+            Some((part, after)) if plain > 0 => {
+                to.put(part);
+                after
+            }
+            _ => {
                 let digit = |value: u8| HEX.get(usize::from(value & 15)).copied().unwrap_or_default();
                 to.put(&[b'%', digit(octet >> 4), digit(octet)]);
+                behind
             }
-            plain => to.put(plain),
-        }
+        };
     }
     if back {
         to.put(b"%20");
