@@ -38,7 +38,7 @@ serve() { # PROGRAM FLAGS…: starts a server, its address in $address
 serve interop_server --port 0 && interop=$address
 serve greeter_server --listen 127.0.0.1:0 && greeter=$address
 
-for test in nonsense calls conn; do
+for test in nonsense calls conn conn_nonsense; do
     argument=$([ $test = calls ] && echo "$interop")
     check "$test.c compiles as C11" gcc -std=c11 $strict ffi/tests/c/$test.c $lib -o "$work/$test"
     check "$test.c compiles as C++17" g++ -std=c++17 $strict -x c++ ffi/tests/c/$test.c -x none $lib -o "$work/$test++"
@@ -55,6 +55,16 @@ check "greeter_client compiles with AddressSanitizer" \
     gcc -std=c11 -fsanitize=address,undefined $strict ffi/examples/c/greeter_client.c $lib -o "$work/greeter-asan"
 check "greeter_client under AddressSanitizer" "$work/greeter-asan" $example
 check "greeter_client under valgrind" $clean "$target/examples/c/greeter_client" $example
+
+check "sans_io_client compiles with AddressSanitizer" \
+    gcc -std=c11 -fsanitize=address,undefined $strict ffi/examples/c/sans_io_client.c $lib -o "$work/sans_io-asan"
+sans_io() { # COMMAND…: greets two over a real socket, and then nobody is there
+    "$@" "$greeter" one two >"$work/greeted" &&
+        [ "$(grep -cE "^Hello (one|two) from $greeter\$" "$work/greeted")" = 2 ] && ! "$@" 127.0.0.1:1 one
+}
+export -f sans_io && export work greeter
+check "sans_io_client under AddressSanitizer" bash -c "sans_io $work/sans_io-asan"
+check "sans_io_client under valgrind" bash -c "sans_io $clean $target/examples/c/sans_io_client"
 
 # The README's C, with the README's line.
 mkdir "$work/readme"
