@@ -71,6 +71,8 @@ PARTS = [
     Part("python", "the Python package: wheel, both channels before grpcio's servers, types",
          PROGRAMS, ["make", "python"], ["{package}", ".ci/unittests.py", "python/tests", "test_unary"],
          ["{package}", ".ci/unittests.py", "ffi/tests/peers", "test_python"], needs=("package",)),
+    Part("c-bare", "the C door without an operating system: links for a Cortex-M4, has no heap and no panic, runs in QEMU",
+         [".ci/bare.sh"], needs=("bare", "arm")),
     Part("grpc-go", "gRPC's interop suite with grpc-go, both ways", PROGRAMS, peers("interop"),
          needs=("python", "go")),
     Part("conformance", "h2spec's cases, strict, against our HTTP/2 server and client", [".ci/conformance.sh"],
@@ -94,6 +96,7 @@ PARTS = [
 # name -> (script, the place its standard output names)
 NEEDS = {
     "bare": ([".ci/setup-rust.sh", *BARE_TARGETS], None),
+    "arm": ([".ci/setup-arm.sh"], None),
     "python": ([".ci/setup-python.sh"], "{python}"),
     "package": ([".ci/setup-python.sh", "package"], "{package}"),
     "go": ([".ci/setup-go.sh"], "{go}"),

@@ -24,6 +24,8 @@
 // What a C program must keep to stands in the header's own words, which are these documents.
 #![allow(clippy::missing_safety_doc)]
 
+#[cfg(all(target_os = "none", not(feature = "host")))]
+mod bare;
 #[cfg(feature = "host")]
 pub mod call;
 #[cfg(feature = "host")]

@@ -247,7 +247,7 @@ static uint32_t random_below(uint32_t n) {
 static void anything(uint32_t number) {
     seed = number;
     grpclb_conn *both[2] = {open_conn(random_below(2) * GRPCLB_CONFIG_AUTO_RELEASE), open_conn(GRPCLB_CONFIG_SERVER)};
-    uint8_t head[64], buffer[3000];
+    uint8_t head[64], buffer[3000] = {0};
     size_t head_len = put(head, sizeof head, 0, ":path", "/a/b");
     int64_t calls[2] = {0, 0};
     uint64_t now = NOW;
