@@ -1,11 +1,15 @@
 //! Picks: the shared table and the channel, by how many endpoints there are and how their weights lie.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use grpclb::Picker;
 use grpclb_core::balancer::{
     Action, Address, Boxed, Channel, Config, Endpoint, Position, ServiceConfig, Sizes, SubchannelEvent, Table,
 };
 use grpclb_core::time::Instant;
 use std::hint::black_box;
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant as Clock};
 
 const NOW: Instant = Instant::from_nanos(1);
 const WEIGHTED: &str = r#"{"loadBalancingConfig":[{"weighted_round_robin":{}}]}"#;
@@ -61,6 +65,49 @@ fn picks(c: &mut Criterion) {
     }
 }
 
+/// Threads on one picker: the host's, which takes no lock, and the core's channel behind one.
+fn shared(c: &mut Criterion) {
+    const N: u8 = 100;
+    let picker = Picker::new(&Config::default(), 0);
+    let addresses: Vec<Address<'_>> = (0..N).map(|i| Address::Ip(([10, 0, 0, i], 50051).into())).collect();
+    let endpoints: Vec<Endpoint<'_>> =
+        addresses.iter().map(|a| Endpoint { addresses: std::slice::from_ref(a), weight: 1 }).collect();
+    picker.connect(NOW);
+    picker.handle_resolution(NOW, &endpoints, WEIGHTED).unwrap();
+    while let Some(action) = picker.poll_action() {
+        if let Action::Connect(id) = action {
+            picker.handle_subchannel(NOW, id, SubchannelEvent::Ready);
+        }
+    }
+    let channel = Mutex::new(ready(&[1; N as usize]));
+    let position = Position::new(0);
+    for threads in [1, 2, 8] {
+        c.bench_function(&format!("picker/no lock/{threads} threads"), |b| {
+            b.iter_custom(|picks| all(threads, picks, || picker.pick(NOW)));
+        });
+        c.bench_function(&format!("picker/mutex/{threads} threads"), |b| {
+            b.iter_custom(|picks| all(threads, picks, || channel.lock().unwrap().pick(NOW, &position)));
+        });
+    }
+}
+
+/// The time for `picks` picks, shared out to the threads.
+fn all<R>(threads: u64, picks: u64, pick: impl Fn() -> R + Sync) -> Duration {
+    let start = Barrier::new(threads as usize);
+    let run = || {
+        start.wait();
+        let began = Clock::now();
+        for _ in 0..picks.div_ceil(threads) {
+            black_box(pick());
+        }
+        began.elapsed()
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap_or_default()
+    })
+}
+
 fn changes(c: &mut Criterion) {
     for n in [3, 100, 1_000, 10_000] {
         let [_, (name, weights), _] = weights(n);
@@ -75,5 +122,5 @@ fn changes(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, picks, changes);
+criterion_group!(benches, picks, shared, changes);
 criterion_main!(benches);

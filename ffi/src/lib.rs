@@ -19,6 +19,7 @@ pub use host::{
     call::{Call, Reply, Status, Stream},
     channel::{Channel, ChannelBuilder, ConnectError},
     health::ServingStatus,
+    picker::{Picker, PickerEndpoint, PickerError},
     server::{Handler, Request, Response, Server, ServerBuilder, ServerHandle, ServerStream},
 };
 

@@ -5,7 +5,9 @@
 mod common;
 
 use common::Watchdog;
-use grpclb::{Call, Channel, Server};
+use grpclb::core::balancer::{Action, Address, Config, Endpoint, Pick, SubchannelEvent};
+use grpclb::core::time::Instant;
+use grpclb::{Call, Channel, Picker, Server};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
@@ -185,4 +187,24 @@ fn no_allocation_a_call_at_the_server() {
     }
     server.stop();
     server.join();
+}
+
+#[test]
+fn no_allocation_a_pick() {
+    let picker = Picker::new(&Config::default(), 0);
+    let now = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+    picker.connect(now(0));
+    let addresses = [1, 2, 3].map(|n| Address::Ip(([10, 0, 0, n], 50051).into()));
+    let endpoints =
+        addresses.each_ref().map(|address| Endpoint { addresses: std::slice::from_ref(address), weight: 1 });
+    picker.handle_resolution(now(0), &endpoints, r#"{"loadBalancingPolicy":"round_robin"}"#).expect("good");
+    while let Some(action) = picker.poll_action() {
+        if let Action::Connect(id) = action {
+            picker.handle_subchannel(now(0), id, SubchannelEvent::Ready);
+        }
+    }
+    // The first makes the table.
+    assert!(matches!(picker.pick(now(0)), Pick::Subchannel(_)));
+    let picks = || (1..1_000).for_each(|ms| assert!(matches!(picker.pick(now(ms)), Pick::Subchannel(_))));
+    assert_eq!(allocations(picks), 0);
 }

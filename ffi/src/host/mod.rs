@@ -9,6 +9,8 @@
 //! | `blocking` | how threads that block share one reactor: leader and followers |
 //! | [`channel`] | the blocking channel |
 //! | [`call`] | what a caller says of a call, and what it gets |
+//! | `growing` | a balancer whose storage grows with its endpoints |
+//! | [`picker`] | the balancer without sockets, shared by threads |
 //! | [`server`] | acceptor, handlers, graceful stop |
 //! | [`health`] | `grpc.health.v1` |
 #![forbid(unsafe_code)]
@@ -18,7 +20,9 @@ pub mod call;
 pub(crate) mod carrier;
 pub mod channel;
 pub(crate) mod clock;
+pub(crate) mod growing;
 pub mod health;
+pub mod picker;
 pub mod reactor;
 pub(crate) mod resolve;
 pub mod server;

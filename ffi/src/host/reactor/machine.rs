@@ -9,9 +9,10 @@ use super::connection::{Conn, Sink, Work, key};
 use super::settings::{Settings, seed};
 use crate::host::carrier::{Lost, READ_BUFFER, Turn};
 use crate::host::clock;
+use crate::host::growing::Room;
 use crate::host::resolve::{Answer, Resolver};
 use grpclb_core::balancer::{
-    self, Action, Address, Connectivity, Endpoint, Position, ResolutionError, Sizes, SubchannelEvent,
+    self, Action, Address, Connectivity, Endpoint, Position, ResolutionError, SubchannelEvent,
 };
 use grpclb_core::grpc::Code;
 use grpclb_core::time::Instant;
@@ -27,8 +28,7 @@ const TOKEN_INDEX: usize = (1 << 20) - 1;
 pub(crate) struct Machine {
     pub(crate) work: Work,
     balancer: balancer::Channel<balancer::Boxed>,
-    /// What the balancer's storage holds; it only grows.
-    room: Sizes,
+    room: Room,
     position: Position,
     resolver: Resolver,
     settings: Settings,
@@ -62,10 +62,10 @@ impl Machine {
     pub(crate) fn new(settings: Settings, registry: Registry, waker: Arc<Waker>) -> Result<Machine, String> {
         let resolver = settings.resolver(waker)?;
         let seed = seed();
-        let room = Sizes { addresses: 16, text: 256 };
+        let room = Room::new();
         Ok(Machine {
             work: Work::new(settings.authority()),
-            balancer: balancer::Channel::new(balancer::Boxed::new(room), &settings.balancer(seed)),
+            balancer: balancer::Channel::new(room.storage(), &settings.balancer(seed)),
             room,
             position: Position::new(seed),
             resolver,
@@ -284,27 +284,11 @@ impl Machine {
             .map(|(found, addresses)| Endpoint { addresses, weight: found.weight })
             .collect();
         let config = self.settings.service_config();
-        loop {
-            match self.balancer.handle_resolution(now, &endpoints, &config) {
-                Ok(()) => return,
-                Err(ResolutionError::TooMany { needed }) => {
-                    // Room to grow, so that a list that grows step by step is not moved at every step.
-                    self.room = Sizes {
-                        addresses: self.room.addresses.max((needed.addresses * 5 / 4).min(65_535)),
-                        text: self.room.text.max(needed.text * 5 / 4),
-                    };
-                    if self.room.addresses < needed.addresses
-                        || self.balancer.grow(balancer::Boxed::new(self.room)).is_err()
-                    {
-                        let error = ResolutionError::TooMany { needed };
-                        self.resolution_error = Some(format!("{}: {error}", self.settings.target()));
-                        return self.balancer.handle_resolution_error(now);
-                    }
-                }
-                Err(error) => {
-                    self.resolution_error = Some(format!("{}: {error}", self.settings.target()));
-                    return;
-                }
+        let taken = self.room.handle_resolution(&mut self.balancer, now, &endpoints, &config);
+        if let Err(error) = taken {
+            self.resolution_error = Some(format!("{}: {error}", self.settings.target()));
+            if let ResolutionError::TooMany { .. } = error {
+                self.balancer.handle_resolution_error(now);
             }
         }
     }

@@ -31,6 +31,7 @@ pub use calls::CallKey;
 use calls::{Kind, Outcome, Stage};
 use grpclb_core::balancer::Connectivity;
 use grpclb_core::grpc::Code;
+use grpclb_core::http2::Fields;
 use grpclb_core::time::Instant;
 use machine::{Machine, WAKER};
 use mio::{Events, Poll, Waker};
@@ -249,6 +250,17 @@ impl Reactor {
     pub fn headers(&mut self, call: CallKey) -> impl Iterator<Item = (&[u8], &[u8])> {
         let record = self.machine.work.calls.get(call).filter(|record| record.has_header);
         record.into_iter().flat_map(|record| record.outcome.metadata.header())
+    }
+
+    /// The initial metadata of a call, `-bin` values decoded, once it has come. One whose status came alone has none.
+    pub fn header(&mut self, call: CallKey) -> Option<Fields<'_>> {
+        let record = self.machine.work.calls.get(call)?;
+        record.has_header.then(|| record.outcome.metadata.header())
+    }
+
+    /// The endpoint that serves a call, once it has one.
+    pub fn peer(&mut self, call: CallKey) -> Option<Arc<str>> {
+        self.machine.work.calls.get(call)?.outcome.peer.clone()
     }
 
     /// Cancels a call: it ends with CANCELLED.

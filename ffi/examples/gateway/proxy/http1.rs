@@ -1,0 +1,20 @@
+//! HTTP/1.1, by hyper.
+
+use super::socket::{Clock, Socket};
+use super::{HEAD_TIMEOUT, Service};
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use std::convert::Infallible;
+use std::rc::Rc;
+
+/// Octets of a request's head, at most, and what is buffered of a body either way.
+const BUFFER: usize = 64 * 1024;
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(service: &Rc<Service>, socket: Socket) {
+    let answer = service_fn(|request| async { Ok::<_, Infallible>(service.answer(request).await) });
+    let mut http = Builder::new();
+    http.timer(Clock).header_read_timeout(HEAD_TIMEOUT).max_buf_size(BUFFER);
+    // What a client does wrong, hyper has answered or ended; others do not hear of it.
+    let _ = http.serve_connection(socket, answer).await;
+}
