@@ -235,17 +235,6 @@ impl Reactor {
         self.machine.take_message(Machine::now(), call, message)
     }
 
-    /// The initial metadata of a call, `-bin` values decoded, once it has come. One whose status came alone has none.
-    pub fn header(&mut self, call: CallKey) -> Option<Fields<'_>> {
-        let record = self.machine.work.calls.get(call)?;
-        record.has_header.then(|| record.outcome.metadata.header())
-    }
-
-    /// The endpoint that serves a call, once it has one.
-    pub fn peer(&mut self, call: CallKey) -> Option<Arc<str>> {
-        self.machine.work.calls.get(call)?.outcome.peer.clone()
-    }
-
     /// How far a stream is; `None`: it is gone.
     pub fn progress(&mut self, call: CallKey) -> Option<Progress> {
         let record = self.machine.work.calls.get(call)?;
