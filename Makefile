@@ -1,5 +1,5 @@
 # The front door. `make help` lists what there is; everything is set up on the way.
-.PHONY: help demo test check-all c install-c wasm python bench fuzz conformance clean
+.PHONY: help demo test check-all c go install-c wasm python bench fuzz conformance clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -40,6 +40,11 @@ wasm: ## the npm package: target/wasm/pkg and target/wasm/grpclb-VERSION.tgz (ne
 python: ## the Python wheel: target/wheels (needs Rust and Python 3.10 or later)
 	@.ci/setup-rust.sh
 	.ci/build-python.sh
+
+go: ## the C library, and the Go examples over it: target/examples/go (needs Rust, a C compiler and Go)
+	@.ci/setup-rust.sh
+	.ci/build-c.sh
+	.ci/build-go.sh
 
 bench: ## benchmarks (criterion); ARGS=… goes to them
 	@.ci/setup-rust.sh

@@ -1,0 +1,63 @@
+#!/bin/bash
+# The Go door: gofmt, vet, tests under the race detector and under cgo's strict pointer checks, the generated stubs, the
+# README's Go in a module outside the tree, and what a build without cgo says. Needs .ci/build-c.sh.
+set -u
+cd "$(dirname "$0")/.." && . .ci/lib.sh && . .ci/go-env.sh || exit 1
+top=$PWD
+work=$(mktemp -d)
+server=
+trap 'kill $server 2>/dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
+passed=0 failed=0
+check() { # NAME COMMAND…
+    local name=$1
+    shift
+    if timeout 400 "$@" >"$work/log" 2>&1; then
+        passed=$((passed + 1)) && echo "ok    $name"
+    else
+        failed=$((failed + 1)) && echo "FAIL  $name" && cat "$work/log"
+    fi
+}
+tests() { # NAME COMMAND…: `go test -json`, each of its tests counts
+    local name=$1
+    shift
+    timeout 500 "$@" -json >"$work/json" 2>"$work/log"
+    local code=$? good bad
+    good=$(grep -c '"Action":"pass".*"Test":' "$work/json")
+    bad=$(grep -c '"Action":"fail".*"Test":' "$work/json")
+    [ $code = 0 ] || [ "$bad" != 0 ] || bad=1
+    [ "$good" != 0 ] || bad=$((bad + 1))
+    passed=$((passed + good)) failed=$((failed + bad))
+    if [ "$bad" = 0 ]; then
+        echo "ok    $name: $good tests"
+    else
+        echo "FAIL  $name"
+        cat "$work/log"
+        sed -n 's/.*"Output":"\(.*\)\\n"}$/\1/p' "$work/json" | grep -v '^=== \|^--- PASS' | tail -n 100
+    fi
+}
+cd ffi/go || exit 1
+check "gofmt" bash -c "! '$("$go" env GOROOT)/bin/gofmt' -l . | grep ."
+check "go.mod is tidy" "$go" mod tidy -diff
+check "go vet" "$go" vet ./...
+check "the stubs are the generated ones" "$top/.ci/go-stubs.sh" --check
+tests "tests under the race detector" "$go" test -race -count=1 ./...
+tests "tests under cgo's strict pointer checks" env GOEXPERIMENT=cgocheck2 "$go" test -count=1 .
+
+# Without cgo the build fails, in words.
+check "a clear error without cgo" bash -c "cd '$top/ffi/go' && ! CGO_ENABLED=0 '$go' build . 2>'$work/out' && grep -q grpclb_needs_cgo '$work/out'"
+
+# The README's Go, in a module of its own, with the README's lines.
+"$top/target/release/examples/greeter_server" --listen 127.0.0.1:0 >"$work/server" 2>&1 &
+server=$!
+for _ in $(seq 100); do
+    address=$(sed -n 's/^listening on //p' "$work/server")
+    [ -n "$address" ] && break
+    sleep 0.05
+done
+mkdir "$work/greet"
+awk '/^```go$/ { on = 1; next } /^```/ { on = 0 } on' "$top/README.md" | sed "s/127\.0\.0\.1:50051/$address/" >"$work/greet/main.go"
+commands=$(sed -n 's/^\$ \(go mod init greet.*\)$/\1/p' "$top/README.md" | sed "s#\.\./libgrpclb#$top#; s#\bgo mod\b#'$go' mod#g; s#\bgo run\b#'$go' run#")
+check "the README's Go" bash -c "cd '$work/greet' && cp '$top/ffi/go/go.sum' . && $commands >out && grep -q 'world from $address' out"
+
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" = 0 ]
