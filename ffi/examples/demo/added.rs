@@ -2,6 +2,7 @@
 
 use crate::acts::PATIENCE;
 use crate::backend::{EXTRA, TRIO};
+use crate::list::List;
 use crate::load::Load;
 use crate::paint::{Tone, span};
 use crate::report::Row;
@@ -10,7 +11,6 @@ use crate::tally::Tally;
 use grpclb::{Channel, ChannelBuilder};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub(crate) fn tell<W: Write>(story: &mut Story<W>) -> Told<()> {
          is asked: again only when it loses a connection. While all connections are well it never learns of the \
          new backend; so let backends retire connections by age (here after a few seconds, in practice minutes).",
     );
-    let list = List::create(&addresses(&backends))?;
+    let list = List::create("added", &addresses(&backends))?;
     let names = Names::create(&addresses(&backends))?;
     let mut file =
         Client::start("by file", "by file: looked at every second", Channel::builder(&list.target()))?;
@@ -142,39 +142,6 @@ impl Client {
     fn end(mut self) -> Tally {
         self.before.add(&self.load.halt().0);
         self.before
-    }
-}
-
-/// The file of a `file:///` target, removed at the end.
-#[derive(Debug)]
-struct List {
-    path: PathBuf,
-}
-
-impl List {
-    fn create(addresses: &[String]) -> Told<List> {
-        let list =
-            List { path: std::env::temp_dir().join(format!("grpclb-demo-{}.txt", std::process::id())) };
-        list.write(addresses).map(|()| list)
-    }
-
-    fn target(&self) -> String {
-        format!("file://{}", self.path.display())
-    }
-
-    /// As deployment tools do: written beside it and renamed over it, so that nobody reads half a list.
-    fn write(&self, addresses: &[String]) -> Told<()> {
-        let draft: &Path = &self.path.with_extension("new");
-        std::fs::write(draft, addresses.join("\n") + "\n")
-            .and_then(|()| std::fs::rename(draft, &self.path))
-            .map_err(|error| format!("cannot write {}: {error}", self.path.display()))
-    }
-}
-
-impl Drop for List {
-    fn drop(&mut self) {
-        // Nothing to be done about a temporary file that cannot be removed.
-        std::fs::remove_file(&self.path).ok();
     }
 }
 
