@@ -42,11 +42,8 @@ def node(*tests):
     return ["{node}", "--test", "--test-reporter=./.ci/node-reporter.mjs", *[f"wasm/test/{test}.test.mjs" for test in tests]]
 
 
-def web(topic):
-    return node(f"peers/{topic}")
-
-
 PROGRAMS = ["cargo", "build", "--release", "-p", "grpclb", "--examples"]
+TONIC_WEB = ["cargo", "build", "--release", "-p", "grpclb-benches", "--example", "tonic_web_server"]
 
 PARTS = [
     Part("driver", "this driver counts honestly", [sys.executable, ".ci/unittests.py", ".ci", "test_driver"], minutes=1),
@@ -91,8 +88,9 @@ PARTS = [
          PROGRAMS, peers("costs"), needs=("python", "valgrind")),
     Part("wasm", "the npm package: its build and sizes, calls, hostile answers",
          [".ci/build-wasm.sh"], [".ci/wasm.sh"], node("calls"), needs=("bare", "node", "wasm")),
-    Part("browser", "web peers, in Node and in headless Chromium: Envoy, grpc-web, connect-web",
-         web("clients"), needs=("python", "node", "web-peers", "chromium", "envoy")),
+    Part("browser", "in Node and in headless Chromium: our package, grpc-web, connect-web; our gateway, Envoy, tonic-web",
+         PROGRAMS, TONIC_WEB, [".ci/build-wasm.sh"], node("peers/clients"), minutes=15,
+         needs=("bare", "python", "node", "wasm", "web-peers", "chromium", "envoy")),
     Part("fuzz", "each fuzz target for a while", [".ci/fuzz.sh"], minutes=30, only_all=True),
     Part("soak", "faults and interop again, ten times over", PROGRAMS,
          *[peers(topic) for topic in ("faults", "interop", "bad_servers", "bad_clients") for _ in range(10)],

@@ -1,4 +1,4 @@
-// The official runtime and connect-web in one form, so that the same cases try them both. Node and browsers.
+// Our package, the official runtime and connect-web in one form, so that the same cases try them all. Node and browsers.
 //
 // A client has `unary(method, text, {metadata, timeoutMs, signal})` -> {text, headers, trailers}, whose values are read by `get`,
 // and `stream(method, text, options)`, an async iterable of texts. What they throw is {code, message, details, why}.
@@ -21,6 +21,30 @@ export function decode(bytes) {
 }
 
 const fromBase64 = (text) => text && Uint8Array.from(atob(text), (char) => char.charCodeAt(0))
+
+/** Our package, as `make wasm` built it. */
+export async function grpclb(base, format) {
+  const { GrpcWebChannel } = await import(globalThis.window ? 'grpclb' : new URL('../../../target/wasm/pkg/index.js', import.meta.url))
+  const channel = new GrpcWebChannel({ endpoints: [base], format })
+  const told = ({ code, message, details, trailers }) => ({ code, message, details, why: trailers?.get('x-why') })
+  return {
+    async unary(method, text, options) {
+      try {
+        const { message, headers, trailers } = await channel.unary(`/${SERVICE}/${method}`, encode(text), options)
+        return { text: decode(message), headers, trailers }
+      } catch (error) {
+        throw told(error)
+      }
+    },
+    async *stream(method, text, options) {
+      try {
+        for await (const message of channel.serverStreaming(`/${SERVICE}/${method}`, encode(text), options)) yield decode(message)
+      } catch (error) {
+        throw told(error)
+      }
+    },
+  }
+}
 
 /** grpc-web (npm), the official runtime, with a descriptor made by hand. Node needs `globalThis.XMLHttpRequest`. */
 export async function grpcWeb(base, format) {

@@ -81,6 +81,12 @@ export async function listening(argv, options) {
 export const grpcio = () => listening([tool('python'), path.join(top, 'ffi/tests/peers/grpcio_web.py')])
 export const tonicWeb = () => listening([path.join(programs, 'tonic_web_server')])
 
+/** Our gateway before gRPC servers, none of which is missing when the first call comes. */
+export function gateway(backends, config, ...flags) {
+  return listening([path.join(programs, 'gateway'), '--listen', '127.0.0.1:0', '--target', `ipv4:${backends.join()}`,
+    '--wait-ready', String(backends.length), ...(config ? ['--service-config', JSON.stringify(config)] : []), ...flags])
+}
+
 /** Envoy with its filters grpc_web and cors before a gRPC server. */
 export async function envoy(backend) {
   const port = await freePort()
