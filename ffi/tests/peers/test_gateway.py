@@ -664,6 +664,9 @@ class Faults(Case):
             data = frame(b"one") + frame(b"two") + frame(b"three")[:7]
             sock.sendall(wire.frame(wire.HEADERS, wire.END_HEADERS, stream, wire.RESPONSE)
                          + wire.frame(wire.DATA, 0, stream, data) + how(stream))
+            # What is unread at a close would take along what was sent.
+            sock.shutdown(socket.SHUT_WR)
+            wire.linger(sock)
 
         resets = [lambda stream, code=code: wire.frame(wire.RST_STREAM, 0, stream, code.to_bytes(4, "big")) for code in (2, 8)]
         for how, code in [(lambda stream: b"", 14), (resets[0], 13), (resets[1], 1)]:

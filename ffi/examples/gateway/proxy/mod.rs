@@ -36,6 +36,7 @@ mod fields;
 mod files;
 mod form;
 mod http1;
+mod http2;
 mod route;
 mod socket;
 mod upstream;
@@ -66,7 +67,7 @@ use tokio::sync::mpsc;
 use upstream::Upstream;
 
 /// Clients at once; further ones are closed, so that they try elsewhere.
-const MAX_CONNECTIONS: usize = 10_000;
+const MAX_CONNECTIONS: usize = 4_096;
 
 /// How long a client may take to say what it speaks, and to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -280,9 +281,11 @@ impl Service {
         tokio::task::spawn_local(async move {
             let mut socket = Socket::new(socket);
             let speaks = tokio::time::timeout(HEAD_TIMEOUT, socket.starts_with(PREFACE));
-            // Whoever says nothing, or nothing in time, is closed.
-            if let Ok(Ok(false)) = speaks.await {
-                http1::serve(&client.0, socket).await;
+            match speaks.await {
+                Ok(Ok(true)) => http2::serve(&client.0, socket).await,
+                Ok(Ok(false)) => http1::serve(&client.0, socket).await,
+                // Whoever says nothing in time is closed.
+                _ => {}
             }
         });
     }

@@ -123,12 +123,8 @@ impl Call {
 
     /// Ends it. Its senders find nothing to wait for.
     pub(crate) fn cancel(&self) {
-        let mut reactor = self.inner.reactor.borrow_mut();
-        reactor.cancel(self.key);
-        if reactor.take(self.key).is_some() {
-            drop(reactor);
-            self.inner.kick();
-        }
+        self.inner.reactor.borrow_mut().forget(self.key);
+        self.inner.kick();
     }
 }
 
