@@ -71,7 +71,7 @@ PARTS = [
     Part("c-bare", "the C door without an operating system: links for a Cortex-M4, has no heap and no panic, runs in QEMU",
          [".ci/bare.sh"], needs=("bare", "arm")),
     Part("gateway", "browsers' gRPC-Web and plain gRPC through the gateway to three grpcio servers",
-         PROGRAMS, peers("gateway"), needs=("python",)),
+         PROGRAMS, peers("gateway"), peers("gateway_http2"), needs=("python",)),
     Part("scenarios", "the same picks in every language, octet by octet",
          PROGRAMS, peers("scenarios"), needs=("python",)),
     Part("go", "the Go door: vet, race detector, streams, grpcio's servers and grpc-go's behind it; the README's Go",
