@@ -89,11 +89,10 @@ enum Found {
 fn relative(path: &str) -> Option<PathBuf> {
     let decoded = percent_decode(path.strip_prefix('/')?)?;
     let mut below = PathBuf::new();
-    let parts = decoded.strip_suffix('/').unwrap_or(&decoded);
-    for part in parts.split('/') {
-        if parts.is_empty() {
-            break;
-        }
+    if decoded.is_empty() {
+        return Some(below);
+    }
+    for part in decoded.strip_suffix('/').unwrap_or(&decoded).split('/') {
         if part.is_empty() || part == "." || part == ".." || part.contains(['\\', '\0', ':']) {
             return None;
         }
