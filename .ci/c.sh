@@ -38,7 +38,7 @@ serve() { # PROGRAM FLAGS…: starts a server, its address in $address
 serve interop_server --port 0 && interop=$address
 serve greeter_server --listen 127.0.0.1:0 && greeter=$address
 
-for test in nonsense calls conn conn_nonsense; do
+for test in nonsense calls conn conn_nonsense picker; do
     argument=$([ $test = calls ] && echo "$interop")
     check "$test.c compiles as C11" gcc -std=c11 $strict ffi/tests/c/$test.c $lib -o "$work/$test"
     check "$test.c compiles as C++17" g++ -std=c++17 $strict -x c++ ffi/tests/c/$test.c -x none $lib -o "$work/$test++"
@@ -65,6 +65,22 @@ sans_io() { # COMMAND…: greets two over a real socket, and then nobody is ther
 export -f sans_io && export work greeter
 check "sans_io_client under AddressSanitizer" bash -c "sans_io $work/sans_io-asan"
 check "sans_io_client under valgrind" bash -c "sans_io $clean $target/examples/c/sans_io_client"
+
+scenarios() { # COMMAND NAME…: what the command prints of each is what is expected
+    local name wrong=0
+    for name in "${@:2}"; do
+        $1 "core/tests/scenarios/$name.json" >"$work/printed" &&
+            cmp "$work/printed" "core/tests/scenarios/$name.txt" || wrong=1
+    done
+    return $wrong
+}
+export -f scenarios
+names=$(cd core/tests/scenarios && ls ./*.json | sed 's/\.json//')
+check "scenario compiles with AddressSanitizer" \
+    gcc -std=c11 -fsanitize=address,undefined $strict ffi/examples/c/scenario.c $lib -o "$work/scenario-asan"
+check "scenarios under AddressSanitizer" bash -c 'scenarios "$@"' - "$work/scenario-asan" $names
+check "scenarios under valgrind" bash -c 'scenarios "$@"' - "$clean $target/examples/c/scenario" \
+    endpoints_come_and_go bad_service_config
 
 # The README's C, with the README's line.
 mkdir "$work/readme"

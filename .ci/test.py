@@ -73,7 +73,7 @@ PARTS = [
     Part("gateway", "browsers' gRPC-Web and plain gRPC through the gateway to three grpcio servers",
          PROGRAMS, peers("gateway"), peers("gateway_http2"), needs=("python",)),
     Part("scenarios", "the same picks in every language, octet by octet",
-         PROGRAMS, peers("scenarios"), needs=("python",)),
+         PROGRAMS, ["make", "c"], peers("scenarios"), needs=("python",)),
     Part("go", "the Go door: vet, race detector, streams, grpcio's servers and grpc-go's behind it; the README's Go",
          PROGRAMS, ["make", "go"], [".ci/go.sh"], peers("go"), needs=("python", "go-toolchain")),
     Part("grpc-go", "gRPC's interop suite with grpc-go, both ways", PROGRAMS, peers("interop"),

@@ -76,6 +76,9 @@
 // The connection is over by an HTTP/2 error; grpclb_conn_last_error has its number and words.
 #define GRPCLB_ERR_HTTP2 (-26)
 
+// A picker's endpoints were not taken: every weight is 0, or there are more than 65 535 addresses.
+#define GRPCLB_ERR_ENDPOINTS (-30)
+
 #ifndef GRPCLB_BARE_METAL
 // No connection and no wish for one.
 #define GRPCLB_STATE_IDLE 0
@@ -167,6 +170,39 @@
 // Wait through TRANSIENT_FAILURE, for grpclb_reactor_start_packed.
 #define GRPCLB_CALL_WAIT_FOR_READY 2
 
+// To grpclb_picker_handle_subchannel: connected, and the peer's SETTINGS arrived.
+#define GRPCLB_SUBCHANNEL_READY 1
+
+// The attempt to connect failed.
+#define GRPCLB_SUBCHANNEL_FAILED 2
+
+// A connection that was READY is gone or takes no new calls (GOAWAY).
+#define GRPCLB_SUBCHANNEL_LOST 3
+
+// Of grpclb_picker_poll_action: there is nothing to do.
+#define GRPCLB_ACTION_NONE 0
+
+// Resolve the target (again); answer with grpclb_picker_handle_resolution or grpclb_picker_handle_resolution_error.
+#define GRPCLB_ACTION_RESOLVE 1
+
+// Connect to grpclb_picker_address. An attempt has its time limit; CLOSE comes when it is over.
+#define GRPCLB_ACTION_CONNECT 2
+
+// Close the connection (let its calls end) or give up the attempt. Nothing need be told of it any more.
+#define GRPCLB_ACTION_CLOSE 3
+
+// Of grpclb_picker_pick: the call goes to the subchannel.
+#define GRPCLB_PICK_SUBCHANNEL 0
+
+// The call waits: pick again when grpclb_picker_version changes.
+#define GRPCLB_PICK_QUEUE 1
+
+// TRANSIENT_FAILURE: the call fails with UNAVAILABLE; one that waits for ready waits as for QUEUE.
+#define GRPCLB_PICK_FAIL 2
+
+// The policy drops the call: UNAVAILABLE, never tried again.
+#define GRPCLB_PICK_DROP 3
+
 // A channel to all endpoints of a target.
 typedef struct grpclb_channel grpclb_channel;
 #endif
@@ -178,6 +214,13 @@ typedef struct grpclb_channel grpclb_channel;
 typedef struct grpclb_conn grpclb_conn;
 
 #ifndef GRPCLB_BARE_METAL
+// Which connection a call goes to, for programs that keep connections of their own: policies, connectivity states,
+// backoff and Happy Eyeballs without a socket. Any thread may use it; picks take no lock while the state is READY.
+// `now_ns` is nanoseconds of a clock of yours that never goes back. A subchannel is one attempt to connect and the
+// connection that came of it; its number is never used for another, and `subchannel >> 16` is dense from 0: keep your
+// connections in an array.
+typedef struct grpclb_picker grpclb_picker;
+
 // A channel that its caller drives. One thread at a time (another's function returns GRPCLB_ERR_BUSY).
 typedef struct grpclb_reactor grpclb_reactor;
 
@@ -476,6 +519,56 @@ typedef struct grpclb_field {
   uint32_t next;
 } grpclb_field;
 
+#ifndef GRPCLB_BARE_METAL
+// Settings of a picker. 0 is the default of all durations.
+typedef struct grpclb_picker_config {
+  // sizeof(grpclb_picker_config).
+  uint32_t size;
+  // For jitter and shuffling; take it from a random source.
+  uint64_t seed;
+  // The number of the first pick; take it from a random source, or every client's first call goes to the same endpoint.
+  uint64_t position;
+  // First backoff between attempts to connect, nanoseconds (default 1 s, at least 1 ms).
+  uint64_t initial_backoff_ns;
+  // Largest backoff, nanoseconds (default 120 s).
+  uint64_t max_backoff_ns;
+  // How long an attempt to connect may take, nanoseconds (default 20 s); longer when the backoff is.
+  uint64_t min_connect_timeout_ns;
+  // Between attempts of Happy Eyeballs, nanoseconds (default 250 ms, kept within 100 ms and 2 s).
+  uint64_t happy_eyeballs_delay_ns;
+  // Without picks and calls for so long the picker goes IDLE, nanoseconds (default 30 min); UINT64_MAX: never.
+  uint64_t idle_timeout_ns;
+} grpclb_picker_config;
+
+// What to do next.
+typedef struct grpclb_action {
+  // GRPCLB_ACTION_*, or GRPCLB_ERR_*.
+  int32_t action;
+  // Of CONNECT and CLOSE.
+  uint32_t subchannel;
+} grpclb_action;
+
+// Where a call goes.
+typedef struct grpclb_pick {
+  // GRPCLB_PICK_*, or GRPCLB_ERR_*.
+  int32_t result;
+  // Of GRPCLB_PICK_SUBCHANNEL.
+  uint32_t subchannel;
+} grpclb_pick;
+
+// One endpoint as the picker sees it now.
+typedef struct grpclb_endpoint {
+  // GRPCLB_STATE_*, or GRPCLB_ERR_* (GRPCLB_ERR_ARGUMENT: there is no such endpoint).
+  int32_t state;
+  // The weight that picks go by (1 for policies without weights).
+  uint32_t weight;
+  // Of the address in use, or else of the first.
+  uint32_t subchannel;
+  // Octets of that address without its NUL.
+  uint32_t address_len;
+} grpclb_endpoint;
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -751,6 +844,95 @@ int64_t grpclb_fields_put(uint8_t *list,
 struct grpclb_field grpclb_fields_get(const uint8_t *list, size_t len, size_t at);
 
 #ifndef GRPCLB_BARE_METAL
+// Makes a picker, IDLE and without endpoints. `config` is borrowed for the call; NULL: the defaults, seed and position
+// 0. 0, and `*out` is yours to free with grpclb_picker_free; else GRPCLB_ERR_*, and `*out` is NULL.
+int32_t grpclb_picker_new(const struct grpclb_picker_config *config,
+                          struct grpclb_picker **out);
+
+// Frees a picker. No other thread may be using it. NULL is fine.
+void grpclb_picker_free(struct grpclb_picker *picker);
+
+// The resolver's endpoints, and the service config (JSON) to go with them; both are borrowed for the call.
+// `endpoints` has one in a line: its addresses ("ip:port", "[ip]:port", "unix:path"; several are separated by commas
+// without spaces, and are ways to the same backend), then, if it is not 1, a space and its weight. Empty lines count for
+// nothing. Addresses that stay keep their connections. No endpoints: picks fail. A service config of
+// length 0: there is none.
+//
+// 0; or, with words in `error` (which may be NULL; one NUL-terminated line, shortened to `error_size` octets):
+// GRPCLB_ERR_ARGUMENT, a line is wrong or a text not UTF-8, and nothing was changed; GRPCLB_ERR_SERVICE_CONFIG, the
+// words have the JSON path, and the endpoints were taken with the last good one, or, without one, all of it counts
+// as grpclb_picker_handle_resolution_error; GRPCLB_ERR_ENDPOINTS, which counts as that, too.
+int32_t grpclb_picker_handle_resolution(const struct grpclb_picker *picker,
+                                        uint64_t now_ns,
+                                        const char *endpoints,
+                                        size_t endpoints_len,
+                                        const char *service_config,
+                                        size_t service_config_len,
+                                        char *error,
+                                        size_t error_size);
+
+// The resolver failed. With an earlier list the picker goes on with it, without one picks fail. RESOLVE comes again,
+// with backoff.
+int32_t grpclb_picker_handle_resolution_error(const struct grpclb_picker *picker,
+                                              uint64_t now_ns);
+
+// What became of a subchannel: GRPCLB_SUBCHANNEL_*. Numbers that are out of use are passed over.
+int32_t grpclb_picker_handle_subchannel(const struct grpclb_picker *picker,
+                                        uint64_t now_ns,
+                                        uint32_t subchannel,
+                                        int32_t event);
+
+// Leaves IDLE.
+int32_t grpclb_picker_connect(const struct grpclb_picker *picker, uint64_t now_ns);
+
+// Whether calls are running, 0 or not: while some are, the idle timeout does not run. Tell it when their number leaves
+// 0 and when it comes back to 0.
+int32_t grpclb_picker_set_busy(const struct grpclb_picker *picker,
+                               uint64_t now_ns,
+                               int32_t busy);
+
+// Ends the picker: SHUTDOWN, every connection is to be closed (actions follow), picks fail.
+int32_t grpclb_picker_shutdown(const struct grpclb_picker *picker);
+
+// What to do next. Ask after every other function that changes something (after a pick, when it was QUEUE), until
+// GRPCLB_ACTION_NONE.
+struct grpclb_action grpclb_picker_poll_action(const struct grpclb_picker *picker);
+
+// Writes where a subchannel goes into `out`, NUL-terminated and shortened to `size` octets; returns how long the whole
+// text is without its NUL. 0: the number is out of use, or the picker NULL. `out` may be NULL.
+size_t grpclb_picker_address(const struct grpclb_picker *picker,
+                             uint32_t subchannel,
+                             char *out,
+                             size_t size);
+
+// The state, GRPCLB_STATE_*.
+int32_t grpclb_picker_state(const struct grpclb_picker *picker);
+
+// Where a call goes. A pick takes an IDLE picker out of IDLE.
+struct grpclb_pick grpclb_picker_pick(const struct grpclb_picker *picker, uint64_t now_ns);
+
+// Changes whenever picks may come out differently, the state included. Without a lock. 0 also when the picker is NULL.
+uint32_t grpclb_picker_version(const struct grpclb_picker *picker);
+
+// When grpclb_picker_handle_timeout is due, by your clock; UINT64_MAX: never. Ask again after every other function.
+uint64_t grpclb_picker_poll_timeout(const struct grpclb_picker *picker);
+
+// Time passed. Call it at the latest at grpclb_picker_poll_timeout; more often does no harm.
+int32_t grpclb_picker_handle_timeout(const struct grpclb_picker *picker, uint64_t now_ns);
+
+// How many endpoints there are, or with pick_first addresses. 0 also when the picker is NULL.
+size_t grpclb_picker_endpoint_count(const struct grpclb_picker *picker);
+
+// How many of them are READY. 0 also when the picker is NULL.
+size_t grpclb_picker_ready_count(const struct grpclb_picker *picker);
+
+// Endpoint `i` in the resolver's order (with pick_first: address `i` in the order of attempts). Its address is written
+// into `address`, NUL-terminated and shortened to `size` octets; it may be NULL.
+struct grpclb_endpoint grpclb_picker_endpoint(const struct grpclb_picker *picker,
+                                              size_t i,
+                                              char *address,
+                                              size_t size);
+
 // Makes a reactor; arguments and results are those of grpclb_channel_new (the config's interrupt is not used), and
 // `*out` is yours to free with grpclb_reactor_free.
 int32_t grpclb_reactor_new(const char *target,

@@ -9,6 +9,7 @@
 //! | `stream` | its streaming calls |
 //! | `reactor` | the channel driven by the caller's event loop |
 //! | `events` | what comes of its calls, many at a time; its streaming calls |
+//! | `picker` | the balancer without sockets |
 //! | `conn`, `conn_memory` | the connection without sockets, in the caller's memory |
 //! | `conn_event`, `fields` | what it tells: plain events, packed header fields |
 //!
@@ -37,6 +38,8 @@ pub mod conn_memory;
 #[cfg(feature = "host")]
 pub mod events;
 pub mod fields;
+#[cfg(feature = "host")]
+pub mod picker;
 #[cfg(feature = "host")]
 pub mod reactor;
 #[cfg(feature = "host")]
@@ -85,6 +88,9 @@ pub const GRPCLB_ERR_HEAD_SENT: i32 = -25;
 /// The connection is over by an HTTP/2 error; grpclb_conn_last_error has its number and words.
 pub const GRPCLB_ERR_HTTP2: i32 = -26;
 
+/// A picker's endpoints were not taken: every weight is 0, or there are more than 65 535 addresses.
+pub const GRPCLB_ERR_ENDPOINTS: i32 = -30;
+
 /// The version of the library as text, "0.1.0". Static.
 #[unsafe(no_mangle)]
 pub extern "C" fn grpclb_version() -> *const core::ffi::c_char {
@@ -114,6 +120,7 @@ pub extern "C" fn grpclb_code_name(code: i32) -> *const core::ffi::c_char {
         GRPCLB_ERR_WRONG_LENGTH => c"GRPCLB_ERR_WRONG_LENGTH",
         GRPCLB_ERR_HEAD_SENT => c"GRPCLB_ERR_HEAD_SENT",
         GRPCLB_ERR_HTTP2 => c"GRPCLB_ERR_HTTP2",
+        GRPCLB_ERR_ENDPOINTS => c"GRPCLB_ERR_ENDPOINTS",
         0 => c"OK",
         1 => c"CANCELLED",
         3 => c"INVALID_ARGUMENT",

@@ -357,7 +357,48 @@ static void events(void) {
     grpclb_reactor_free(reactor);
 }
 
+static void pickers(void) {
+    grpclb_picker *picker;
+    char text[64];
+    IS(grpclb_picker_new(NULL, NULL), GRPCLB_ERR_NULL);
+    grpclb_picker_free(NULL);
+    IS(grpclb_picker_handle_resolution(NULL, 0, "", 0, NULL, 0, text, sizeof text), GRPCLB_ERR_NULL);
+    CHECK(strstr(text, "NULL"));
+    IS(grpclb_picker_handle_resolution_error(NULL, 0), GRPCLB_ERR_NULL);
+    IS(grpclb_picker_handle_subchannel(NULL, 0, 0, GRPCLB_SUBCHANNEL_READY), GRPCLB_ERR_NULL);
+    IS(grpclb_picker_connect(NULL, 0), GRPCLB_ERR_NULL);
+    IS(grpclb_picker_set_busy(NULL, 0, 1), GRPCLB_ERR_NULL);
+    IS(grpclb_picker_shutdown(NULL), GRPCLB_ERR_NULL);
+    IS(grpclb_picker_poll_action(NULL).action, GRPCLB_ERR_NULL);
+    strcpy(text, "left over");
+    IS(grpclb_picker_address(NULL, 0, text, sizeof text), 0);
+    IS(strlen(text), 0);
+    IS(grpclb_picker_state(NULL), GRPCLB_ERR_NULL);
+    IS(grpclb_picker_pick(NULL, 0).result, GRPCLB_ERR_NULL);
+    IS(grpclb_picker_version(NULL), 0);
+    IS(grpclb_picker_poll_timeout(NULL), UINT64_MAX);
+    IS(grpclb_picker_handle_timeout(NULL, 0), GRPCLB_ERR_NULL);
+    IS(grpclb_picker_endpoint_count(NULL), 0);
+    IS(grpclb_picker_ready_count(NULL), 0);
+    IS(grpclb_picker_endpoint(NULL, 0, text, sizeof text).state, GRPCLB_ERR_NULL);
+
+    IS(grpclb_picker_new(NULL, &picker), 0);
+    IS(grpclb_picker_handle_resolution(picker, 0, NULL, 1, NULL, 0, NULL, 0), GRPCLB_ERR_NULL);
+    IS(grpclb_picker_handle_resolution(picker, 0, NULL, 0, NULL, 1, NULL, 0), GRPCLB_ERR_NULL);
+    IS(grpclb_picker_handle_resolution(picker, 0, "", SIZE_MAX, NULL, 0, NULL, 0), GRPCLB_ERR_ARGUMENT);
+    IS(grpclb_picker_handle_subchannel(picker, 0, UINT32_MAX, 0), GRPCLB_ERR_ARGUMENT);
+    IS(grpclb_picker_handle_subchannel(picker, 0, UINT32_MAX, 4), GRPCLB_ERR_ARGUMENT);
+    IS(grpclb_picker_handle_subchannel(picker, UINT64_MAX, UINT32_MAX, GRPCLB_SUBCHANNEL_LOST), 0);
+    IS(grpclb_picker_address(picker, UINT32_MAX, NULL, 0), 0);
+    IS(grpclb_picker_endpoint(picker, SIZE_MAX, NULL, 0).state, GRPCLB_ERR_ARGUMENT);
+    IS(grpclb_picker_connect(picker, UINT64_MAX), 0);
+    IS(grpclb_picker_handle_timeout(picker, 0), 0); /* a clock that goes back is no harm */
+    IS(grpclb_picker_pick(picker, 0).result, GRPCLB_PICK_QUEUE);
+    grpclb_picker_free(picker);
+}
+
 int main(void) {
+    pickers();
     reactors();
     events();
     names();

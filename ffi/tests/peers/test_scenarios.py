@@ -13,6 +13,7 @@ SCENARIOS = TOP / "core" / "tests" / "scenarios"
 
 LANGUAGES = {
     "rust": ([PROGRAMS / "scenario"], TOP),
+    "c": ([PROGRAMS.parents[1] / "examples" / "c" / "scenario"], TOP),
 }
 
 
