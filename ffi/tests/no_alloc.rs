@@ -160,7 +160,7 @@ fn no_allocation_a_call_at_the_server() {
             for _ in 0..n {
                 if path.ends_with("Stream") {
                     let call = Call::new(path).timeout(Duration::from_secs(20));
-                    let mut stream = channel.stream(&call).expect("begins");
+                    let stream = channel.stream(&call).expect("begins");
                     let mut message = Vec::new();
                     for _ in 0..3 {
                         stream.send(b"hello").expect("sends");

@@ -136,7 +136,7 @@ fn streams() {
     let channel = channel(&[&server]);
     let chat = Call::new("/t.T/Chat").timeout(PATIENCE * 3);
     let mut message = Vec::new();
-    let mut stream = channel.stream(&chat).expect("begins");
+    let stream = channel.stream(&chat).expect("begins");
     for round in 0..100_usize {
         let out = vec![round as u8; round * 1000];
         stream.send(&out).expect("sends");
@@ -146,7 +146,7 @@ fn streams() {
     stream.half_close().expect("half-closes");
     assert!(!stream.recv(&mut message).expect("the end"));
     let sleep = Call::new("/t.T/Sleep").timeout(PATIENCE * 3);
-    let mut stream = channel.stream(&sleep).expect("begins");
+    let stream = channel.stream(&sleep).expect("begins");
     stream.send(b"").expect("sends");
     stream.cancel();
     assert_eq!(stream.recv(&mut message).expect_err("cancelled").code, Code::CANCELLED);

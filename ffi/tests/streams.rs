@@ -49,7 +49,7 @@ fn messages_of_all_sizes_both_ways() {
         Ok(())
     });
     let channel = channel_to(&server);
-    let mut stream = channel.stream(&call()).unwrap();
+    let stream = channel.stream(&call()).unwrap();
     let mut message = Vec::new();
     for n in 0..70 {
         stream.send(&body(n)).expect("sent");
@@ -76,7 +76,7 @@ fn many_messages_wait_in_order() {
     });
     let channel = channel_to(&server);
     channel.drive_in_background().unwrap();
-    let mut stream = channel.stream(&call()).unwrap();
+    let stream = channel.stream(&call()).unwrap();
     let mut message = Vec::new();
     for n in 0..35 {
         assert!(stream.recv(&mut message).expect("a message"));
@@ -108,7 +108,7 @@ fn back_pressure() {
     let channel = channel_to(&server);
     // It reads whatever the kernel has: the windows alone hold the peer up.
     channel.drive_in_background().unwrap();
-    let mut flooded = channel.stream(&call()).unwrap();
+    let flooded = channel.stream(&call()).unwrap();
     flooded.send(b"flood").unwrap();
     thread::sleep(Duration::from_millis(500));
     let waiting = sent.load(Ordering::SeqCst);
@@ -116,7 +116,7 @@ fn back_pressure() {
 
     let mut message = Vec::new();
     for _ in 0..20 {
-        let mut other = channel.stream(&call()).unwrap();
+        let other = channel.stream(&call()).unwrap();
         other.send(b"quick").unwrap();
         assert!(other.recv(&mut message).expect("in spite of the flood"));
         assert_eq!(message, b"done");
@@ -140,7 +140,7 @@ fn metadata_and_status() {
         Err((Code::FAILED_PRECONDITION, "not today, 100 % \u{1f4a7}".into()))
     });
     let channel = channel_to(&server);
-    let mut stream = channel.stream(&call()).unwrap();
+    let stream = channel.stream(&call()).unwrap();
     assert_eq!(stream.header("x-initial").unwrap().as_deref(), Some(&b"one,two"[..]));
     assert_eq!(stream.header("x-bin").unwrap().as_deref(), Some(&[0, 44, 255][..]));
     assert_eq!(stream.header("x-none").unwrap(), None);
@@ -167,13 +167,13 @@ fn cancelled_and_dropped() {
         Ok(())
     });
     let channel = channel_to(&server);
-    let mut stream = channel.stream(&call()).unwrap();
+    let stream = channel.stream(&call()).unwrap();
     let mut message = Vec::new();
     assert!(stream.recv(&mut message).unwrap());
     stream.cancel();
     assert_eq!(stream.recv(&mut message).expect_err("cancelled").code, Code::CANCELLED);
     assert_eq!(stream.send(b"x").expect_err("cancelled").code, Code::CANCELLED);
-    let mut dropped = channel.stream(&call()).unwrap();
+    let dropped = channel.stream(&call()).unwrap();
     assert!(dropped.recv(&mut message).unwrap());
     drop(dropped);
     // The server hears of both, although nobody drives the channel any more.
@@ -189,7 +189,7 @@ fn a_server_that_ends_early() {
     let _watchdog = Watchdog::new(30);
     let server = server(|_| Ok(()));
     let channel = channel_to(&server);
-    let mut stream = channel.stream(&call()).unwrap();
+    let stream = channel.stream(&call()).unwrap();
     let chunk = vec![0; 100_000];
     let mut last = Ok(());
     for _ in 0..1_000 {
@@ -211,7 +211,7 @@ fn the_deadline_of_a_stream() {
     });
     let channel = channel_to(&server);
     let started = Instant::now();
-    let mut stream = channel.stream(&call().timeout(Duration::from_millis(200))).unwrap();
+    let stream = channel.stream(&call().timeout(Duration::from_millis(200))).unwrap();
     let status = stream.recv(&mut Vec::new()).expect_err("late");
     assert_eq!(status.code, Code::DEADLINE_EXCEEDED, "{status}");
     let took = started.elapsed();
@@ -236,7 +236,7 @@ fn empty_messages_have_a_bound() {
     });
     let channel = Channel::builder(&peer.target()).build().unwrap();
     channel.drive_in_background().unwrap();
-    let mut stream = channel.stream(&call()).unwrap();
+    let stream = channel.stream(&call()).unwrap();
     stream.half_close().unwrap();
     thread::sleep(Duration::from_millis(100));
     let mut message = Vec::new();
@@ -251,4 +251,67 @@ fn empty_messages_have_a_bound() {
         }
     };
     assert_eq!(status.code, Code::RESOURCE_EXHAUSTED, "{status}");
+}
+
+/// One thread sends what the other receives, and a third one waits for the end; whoever finds nobody driving drives.
+#[test]
+fn threads_share_a_stream() {
+    const MESSAGES: usize = 200;
+    let _watchdog = Watchdog::new(60);
+    let server = server(|stream| {
+        stream.send_headers(&[("x-head", b"h")]).map_err(lost)?;
+        let mut message = Vec::new();
+        while stream.recv(&mut message).map_err(lost)? {
+            stream.send(&message).map_err(lost)?;
+        }
+        stream.trailer("x-tail", b"t");
+        Ok(())
+    });
+    let channel = channel_to(&server);
+    for round in 0..5 {
+        let stream = channel.stream(&call()).unwrap();
+        thread::scope(|scope| {
+            let end = scope.spawn(|| stream.finish());
+            scope.spawn(|| {
+                for n in 0..MESSAGES {
+                    stream.send(&body((n + round) % 6)).expect("sent");
+                }
+                stream.half_close().expect("closed");
+            });
+            let head = scope.spawn(|| stream.headers());
+            let mut message = Vec::new();
+            for n in 0..MESSAGES {
+                assert!(stream.recv(&mut message).expect("an echo"));
+                assert!(message == body((n + round) % 6), "message {n}");
+            }
+            assert!(!stream.recv(&mut message).expect("the end"));
+            let end = end.join().unwrap().expect("nothing interrupts it");
+            assert_eq!((end.code, end.reply.trailer("x-tail").as_deref()), (Code::OK, Some(&b"t"[..])));
+            assert_eq!(end.reply.peer(), server.local_addr().unwrap().to_string());
+            assert_eq!(head.join().unwrap().unwrap(), [(b"x-head".to_vec(), b"h".to_vec())]);
+            assert!(stream.has_ended());
+        });
+    }
+}
+
+#[test]
+fn a_cancel_reaches_all_who_wait() {
+    let _watchdog = Watchdog::new(30);
+    let server = server(|stream| {
+        let mut message = Vec::new();
+        while stream.recv(&mut message).map_err(lost)? {}
+        Ok(())
+    });
+    let channel = channel_to(&server);
+    let stream = channel.stream(&call()).unwrap();
+    let started = Instant::now();
+    thread::scope(|scope| {
+        let waits = [0, 1, 2].map(|_| scope.spawn(|| stream.recv(&mut Vec::new()).unwrap_err().code));
+        let end = scope.spawn(|| stream.finish().unwrap().code);
+        thread::sleep(Duration::from_millis(100));
+        stream.cancel();
+        assert_eq!(waits.map(|wait| wait.join().unwrap()), [Code::CANCELLED; 3]);
+        assert_eq!(end.join().unwrap(), Code::CANCELLED);
+    });
+    assert!(started.elapsed() < Duration::from_secs(5));
 }

@@ -120,7 +120,7 @@ fn everything_at_once() {
             scope.spawn(move || {
                 let mut message = Vec::new();
                 while !over.load(Ordering::Relaxed) {
-                    let mut stream = channel.stream(&call(STREAM)).expect("a stream");
+                    let stream = channel.stream(&call(STREAM)).expect("a stream");
                     for n in 0..10u8 {
                         stream.send(&[n; 100]).expect("sent");
                         assert!(stream.recv(&mut message).expect("an echo"));
@@ -178,7 +178,7 @@ fn closing_ends_calls_everywhere() {
             });
         }
         scope.spawn(|| {
-            let mut stream = channel.stream(&Call::new(STREAM)).expect("a stream");
+            let stream = channel.stream(&Call::new(STREAM)).expect("a stream");
             let status = stream.recv(&mut Vec::new()).expect_err("closed");
             assert_eq!(status.code, Code::CANCELLED, "{status}");
         });

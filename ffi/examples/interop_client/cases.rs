@@ -187,7 +187,7 @@ fn cancel_after_first_response(channel: &Channel) -> Outcome {
 fn timeout_on_sleeping_server(channel: &Channel) -> Outcome {
     let call = Call::new(FULL_DUPLEX_CALL).timeout(Duration::from_millis(1));
     let request = StreamingOutputCallRequest { payload: Some(Payload::zeros(27_182)), ..<_>::default() };
-    let ended = channel.stream(&call).and_then(|mut stream| {
+    let ended = channel.stream(&call).and_then(|stream| {
         stream.send(&request.encode_to_vec())?;
         stream.recv(&mut Vec::new())
     });

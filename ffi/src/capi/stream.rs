@@ -59,7 +59,7 @@ pub unsafe extern "C" fn grpclb_stream_send(
 ) -> i32 {
     guard(|| {
         // SAFETY: each is the caller's or NULL.
-        let (mut inner, message) = unsafe { (borrow(stream)?, text::slice(message, message_len)?) };
+        let (inner, message) = unsafe { (borrow(stream)?, text::slice(message, message_len)?) };
         inner.stream.send(message).map(|()| 0).map_err(|_| GRPCLB_ERR_ENDED)
     })
 }
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn grpclb_stream_send(
 pub unsafe extern "C" fn grpclb_stream_half_close(stream: *const grpclb_stream) -> i32 {
     guard(|| {
         // SAFETY: a stream of ours or NULL.
-        let mut inner = unsafe { borrow(stream) }?;
+        let inner = unsafe { borrow(stream) }?;
         inner.stream.half_close().map(|()| 0).map_err(|_| GRPCLB_ERR_ENDED)
     })
 }

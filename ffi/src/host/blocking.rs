@@ -62,7 +62,7 @@ pub(crate) struct Big {
     /// Until when the leader waits at most.
     waits_until: Instant,
     sleepers: Sleepers,
-    /// The sleeper of a call, by the call's index.
+    /// The sleepers of a call, the first of a chain, by the call's index. (On a stream one may send, another receive.)
     by_call: Vec<u32>,
     /// Sleepers to wake when any state changes.
     watchers: Vec<u32>,
@@ -533,24 +533,27 @@ impl Big {
             let record = self.machine.work.calls.at(index);
             record.noted = false;
             let key = CallKey { index, generation: record.generation };
-            let Some(&sleeper) = self.by_call.get(index as usize) else { continue };
-            let Some(entry) = self.sleepers.get(sleeper) else { continue };
-            let slot = entry.slot.clone();
-            let mut inner = slot.lock();
-            if entry.takes_outcome {
-                std::mem::swap(&mut inner.outcome, &mut record.outcome);
-                inner.pick_order = record.pick_order;
-                inner.state = SlotState::Done;
-                self.machine.finish(key);
-            } else {
-                inner.state = SlotState::Again;
-            }
-            let asleep = inner.asleep;
-            drop(inner);
-            self.by_call[index as usize] = NOBODY;
-            self.sleepers.remove(sleeper);
-            if asleep {
-                ring.push(slot);
+            let Some(first) = self.by_call.get_mut(index as usize) else { continue };
+            let mut next = std::mem::replace(first, NOBODY);
+            while let Some(entry) = self.sleepers.get(next) {
+                let (sleeper, slot) = (next, entry.slot.clone());
+                next = entry.beside;
+                let mut inner = slot.lock();
+                if entry.takes_outcome {
+                    let record = self.machine.work.calls.at(index);
+                    std::mem::swap(&mut inner.outcome, &mut record.outcome);
+                    inner.pick_order = record.pick_order;
+                    inner.state = SlotState::Done;
+                    self.machine.finish(key);
+                } else {
+                    inner.state = SlotState::Again;
+                }
+                let asleep = inner.asleep;
+                drop(inner);
+                self.sleepers.remove(sleeper);
+                if asleep {
+                    ring.push(slot);
+                }
             }
         }
         self.machine.work.news = news;
@@ -574,15 +577,20 @@ impl Big {
 
     fn enlist(&mut self, slot: &Arc<Slot>, purpose: Purpose) -> u32 {
         let takes_outcome = matches!(purpose, Purpose::Unary(_));
-        let sleeper = self.sleepers.push(slot.clone(), takes_outcome);
-        match purpose {
+        let sleeper = match purpose {
             Purpose::Unary(key) | Purpose::Stream(key) => {
                 let index = key.index as usize;
                 if index >= self.by_call.len() {
                     self.by_call.resize(index + 1, NOBODY);
                 }
+                let sleeper = self.sleepers.push(slot.clone(), takes_outcome, self.by_call[index]);
                 self.by_call[index] = sleeper;
+                sleeper
             }
+            _ => self.sleepers.push(slot.clone(), takes_outcome, NOBODY),
+        };
+        match purpose {
+            Purpose::Unary(_) | Purpose::Stream(_) => {}
             Purpose::State => self.watchers.push(sleeper),
             Purpose::Background => self.background = Some(sleeper),
         }
@@ -592,11 +600,15 @@ impl Big {
     /// Takes a thread off the list that woke by itself or was asked to look again.
     fn discharge(&mut self, sleeper: u32, slot: &Arc<Slot>, purpose: Purpose) {
         // The place may belong to another by now.
-        if self.sleepers.get(sleeper).is_some_and(|entry| Arc::ptr_eq(&entry.slot, slot)) {
-            self.sleepers.remove(sleeper);
+        if !self.sleepers.get(sleeper).is_some_and(|entry| Arc::ptr_eq(&entry.slot, slot)) {
+            return;
         }
+        self.sleepers.remove(sleeper);
         match purpose {
-            Purpose::Unary(key) | Purpose::Stream(key) => self.by_call[key.index as usize] = NOBODY,
+            Purpose::Unary(key) | Purpose::Stream(key) => {
+                let first = self.by_call[key.index as usize];
+                self.by_call[key.index as usize] = self.sleepers.without(first, sleeper);
+            }
             Purpose::State => self.watchers.retain(|watcher| *watcher != sleeper),
             Purpose::Background => self.background = None,
         }

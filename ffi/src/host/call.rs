@@ -2,9 +2,9 @@
 
 use super::blocking::{Big, Waited};
 use super::channel::Channel;
-use super::reactor::CallKey;
 use super::reactor::calls::{Outcome, Stage};
 use super::reactor::metadata::Packed;
+use super::reactor::{CallKey, Completion};
 use grpclb_core::grpc::Code;
 use grpclb_core::http2::Fields;
 use std::cell::Cell;
@@ -177,7 +177,7 @@ impl std::fmt::Display for Status {
 }
 impl std::error::Error for Status {}
 
-/// A streaming call, blocking. Dropped before its end, it is cancelled.
+/// A streaming call, blocking. Dropped before its end, it is cancelled. Threads may share it: one sends, another receives.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -193,7 +193,7 @@ impl std::error::Error for Status {}
 /// #     .bind("127.0.0.1:0")?
 /// #     .spawn();
 /// # let channel = Channel::builder(&format!("ipv4:{}", server.local_addr().expect("an address"))).build()?;
-/// let mut stream = channel.stream(&Call::new("/chat.Chat/Echo"))?;
+/// let stream = channel.stream(&Call::new("/chat.Chat/Echo"))?;
 /// let mut answer = Vec::new();
 /// for word in ["one", "two"] {
 ///     stream.send(word.as_bytes())?;
@@ -220,12 +220,12 @@ impl Stream {
 
     /// Sends one message; waits while the peer's window is full. After the end of the call: its status (a server may
     /// end a call with OK before it has read everything).
-    pub fn send(&mut self, message: &[u8]) -> Result<(), Status> {
+    pub fn send(&self, message: &[u8]) -> Result<(), Status> {
         self.put(Some(message), false)
     }
 
     /// No more messages.
-    pub fn half_close(&mut self) -> Result<(), Status> {
+    pub fn half_close(&self) -> Result<(), Status> {
         match self.put(None, true) {
             // There is nothing left to close.
             Err(status) if status.code == Code::OK => Ok(()),
@@ -233,7 +233,7 @@ impl Stream {
         }
     }
 
-    fn put(&mut self, message: Option<&[u8]>, last: bool) -> Result<(), Status> {
+    fn put(&self, message: Option<&[u8]>, last: bool) -> Result<(), Status> {
         let key = self.key;
         self.wait(
             |big| Self::is_sent(big, key),
@@ -263,7 +263,7 @@ impl Stream {
     }
 
     /// The next message into `message` (cleared first); `false` when the call ended with OK.
-    pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool, Status> {
+    pub fn recv(&self, message: &mut Vec<u8>) -> Result<bool, Status> {
         let key = self.key;
         message.clear();
         self.wait(
@@ -284,7 +284,7 @@ impl Stream {
     }
 
     /// Waits for the initial metadata and gives a value of it, as [`Reply::header`]. `Err`: the call failed before any came.
-    pub fn header(&mut self, name: &str) -> Result<Option<Vec<u8>>, Status> {
+    pub fn header(&self, name: &str) -> Result<Option<Vec<u8>>, Status> {
         let key = self.key;
         self.wait(
             |big| {
@@ -304,6 +304,23 @@ impl Stream {
         )?
     }
 
+    /// Waits for the initial metadata, and gives all of it in order, `-bin` values decoded; nothing when the call ended
+    /// without. `Err`: the wait was interrupted, or this is another process.
+    pub fn headers(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Status> {
+        let key = self.key;
+        self.wait(
+            |big| {
+                let record = big.machine.work.calls.at(key.index);
+                record.has_header || record.stage == Stage::Ended
+            },
+            |big| {
+                let record = big.machine.work.calls.at(key.index);
+                let owned = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
+                record.outcome.metadata.header().map(owned).collect()
+            },
+        )
+    }
+
     /// Trailing metadata, after the end, as [`Reply::trailer`].
     pub fn trailer(&self, name: &str) -> Option<Vec<u8>> {
         let mut big = self.channel.shared().ok()?.lock();
@@ -320,13 +337,20 @@ impl Stream {
         self.peer.get().map(|peer| &**peer)
     }
 
-    /// Cancels the call: it ends with CANCELLED, unless it has ended.
-    pub fn cancel(&mut self) {
+    /// Cancels the call: it ends with CANCELLED, unless it has ended. A thread that waits on it hears of it.
+    pub fn cancel(&self) {
         if let Ok(shared) = self.channel.shared() {
             shared.command(|big, now| {
                 big.machine.abort(now, self.key, Code::CANCELLED, "cancelled by the caller");
             });
+            shared.wake();
         }
+    }
+
+    /// Whether it is over; messages that came before may still wait for [`Stream::recv`].
+    pub fn has_ended(&self) -> bool {
+        let Ok(shared) = self.channel.shared() else { return true };
+        shared.lock().machine.work.calls.at(self.key.index).stage == Stage::Ended
     }
 
     /// What cancels it, from any thread.
@@ -335,9 +359,18 @@ impl Stream {
         Canceller { channel: self.channel.clone(), key: self.key }
     }
 
+    /// Waits for the end, and gives what the call left (its messages apart). `Err`: the wait was interrupted, or this is
+    /// another process.
+    pub fn finish(&self) -> Result<Completion, Status> {
+        self.outcome(|outcome, pick_order| {
+            let Status { code, message, .. } = Status::of(outcome);
+            let (peer, metadata) = (outcome.peer.clone(), outcome.metadata.clone());
+            Completion { code, message, response: Vec::new(), reply: Reply { peer, pick_order, metadata } }
+        })
+    }
+
     /// Waits for the end, and lends the outcome and the number of the pick.
-    #[cfg(feature = "capi")]
-    pub(crate) fn outcome<R>(&mut self, take: impl FnOnce(&Outcome, u64) -> R) -> Result<R, Status> {
+    pub(crate) fn outcome<R>(&self, take: impl FnOnce(&Outcome, u64) -> R) -> Result<R, Status> {
         let key = self.key;
         self.wait(
             |big| big.machine.work.calls.at(key.index).stage == Stage::Ended,

@@ -92,14 +92,16 @@ impl Default for Sleepers {
 pub(super) struct Entry {
     pub(super) slot: Arc<Slot>,
     pub(super) takes_outcome: bool,
+    /// Another who waits for the same call.
+    pub(super) beside: u32,
     present: bool,
     older: u32,
     newer: u32,
 }
 
 impl Sleepers {
-    pub(super) fn push(&mut self, slot: Arc<Slot>, takes_outcome: bool) -> u32 {
-        let entry = Entry { slot, takes_outcome, present: true, older: self.newest, newer: NOBODY };
+    pub(super) fn push(&mut self, slot: Arc<Slot>, takes_outcome: bool, beside: u32) -> u32 {
+        let entry = Entry { slot, takes_outcome, beside, present: true, older: self.newest, newer: NOBODY };
         let place = match self.free.pop() {
             Some(place) => {
                 self.entries[place as usize] = entry;
@@ -120,6 +122,22 @@ impl Sleepers {
 
     pub(super) fn get(&self, place: u32) -> Option<&Entry> {
         self.entries.get(place as usize).filter(|entry| entry.present)
+    }
+
+    /// The chain that begins with `first`, without `leaves`.
+    pub(super) fn without(&mut self, first: u32, leaves: u32) -> u32 {
+        let beside = self.entries.get(leaves as usize).map_or(NOBODY, |entry| entry.beside);
+        if first == leaves {
+            return beside;
+        }
+        let mut at = first;
+        while let Some(entry) = self.entries.get_mut(at as usize) {
+            if entry.beside == leaves {
+                entry.beside = beside;
+            }
+            at = entry.beside;
+        }
+        first
     }
 
     pub(super) fn newest(&self) -> Option<u32> {
@@ -151,7 +169,7 @@ mod tests {
     fn the_newest_sleeper_is_known_whoever_leaves() {
         let mut sleepers = Sleepers::default();
         let slot = Arc::new(Slot::default());
-        let places: Vec<_> = (0..4).map(|_| sleepers.push(slot.clone(), false)).collect();
+        let places: Vec<_> = (0..4).map(|_| sleepers.push(slot.clone(), false, NOBODY)).collect();
         assert_eq!(sleepers.newest(), Some(places[3]));
         sleepers.remove(places[3]);
         sleepers.remove(places[1]);
@@ -159,10 +177,22 @@ mod tests {
         assert_eq!(sleepers.newest(), Some(places[2]));
         sleepers.remove(places[2]);
         assert_eq!(sleepers.newest(), Some(places[0]));
-        let again = sleepers.push(slot, true);
+        let again = sleepers.push(slot, true, NOBODY);
         assert_eq!(sleepers.newest(), Some(again));
         sleepers.remove(places[0]);
         sleepers.remove(again);
         assert_eq!(sleepers.newest(), None);
+    }
+    #[test]
+    fn a_chain_keeps_who_stays() {
+        let mut sleepers = Sleepers::default();
+        let slot = Arc::new(Slot::default());
+        let a = sleepers.push(slot.clone(), false, NOBODY);
+        let b = sleepers.push(slot.clone(), false, a);
+        let c = sleepers.push(slot, false, b);
+        assert_eq!(sleepers.without(c, b), c);
+        assert_eq!(sleepers.get(c).map(|entry| entry.beside), Some(a));
+        assert_eq!(sleepers.without(c, c), a);
+        assert_eq!(sleepers.without(a, a), NOBODY);
     }
 }
