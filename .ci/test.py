@@ -66,7 +66,7 @@ PARTS = [
          PROGRAMS, ["make", "c"], ["cargo", "test", "--no-fail-fast", "-p", "grpclb-header"], [".ci/c.sh"], peers("c"),
          needs=("python", "valgrind")),
     Part("python", "the Python package: wheel, both channels before grpcio's servers, types",
-         PROGRAMS, ["make", "python"], ["{package}", ".ci/unittests.py", "python/tests", "test_unary"],
+         PROGRAMS, ["make", "python"], ["{package}", ".ci/unittests.py", "python/tests", "test_unary", "test_streams"],
          ["{package}", ".ci/unittests.py", "ffi/tests/peers", "test_python"], needs=("package",)),
     Part("c-bare", "the C door without an operating system: links for a Cortex-M4, has no heap and no panic, runs in QEMU",
          [".ci/bare.sh"], needs=("bare", "arm")),

@@ -315,3 +315,28 @@ fn a_cancel_reaches_all_who_wait() {
     });
     assert!(started.elapsed() < Duration::from_secs(5));
 }
+
+#[test]
+fn a_stream_of_one_request_does_not_wait() {
+    let _watchdog = Watchdog::new(30);
+    let server = server(|stream| {
+        let mut message = Vec::new();
+        stream.recv_only(&mut message)?;
+        (0..3).try_for_each(|_| stream.send(&message)).map_err(lost)
+    });
+    let channel = channel_to(&server);
+    let request = body(6);
+    let stream = channel.stream_of_one(&call(), &request).unwrap();
+    let mut message = Vec::new();
+    for _ in 0..3 {
+        assert!(stream.recv(&mut message).unwrap() && message == request);
+    }
+    assert!(!stream.recv(&mut message).unwrap());
+    // Nobody is there to take it, and still it does not wait.
+    let nowhere = Channel::builder("ipv4:127.0.0.1:1").build().unwrap();
+    let started = Instant::now();
+    let waits = call().wait_for_ready(true).timeout(Duration::from_millis(300));
+    let stream = nowhere.stream_of_one(&waits, b"x").unwrap();
+    assert!(started.elapsed() < Duration::from_millis(200));
+    assert_eq!(stream.finish().unwrap().code, Code::DEADLINE_EXCEEDED);
+}

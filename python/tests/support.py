@@ -17,12 +17,12 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", TOP / "target"))
 PACKAGE = Path(os.environ.get("GRPCLB_PYTHON", TARGET / "python"))
 sys.path[:0] = [str(PACKAGE), str(TOP / "ffi" / "tests" / "peers")]
 
-from harness import Case, free_port, messages, until  # noqa: E402
+from harness import PROGRAMS, Case, free_port, messages, until  # noqa: E402
 
 messages()
 import testing_pb2 as pb  # noqa: E402
 
-__all__ = ["HERE", "PACKAGE", "TARGET", "TOP", "Served", "arun", "free_port", "messages", "pb", "python", "until"]
+__all__ = ["HERE", "PACKAGE", "Ours", "TARGET", "TOP", "Served", "arun", "free_port", "messages", "pb", "python", "until"]
 
 # A hang says where.
 faulthandler.dump_traceback_later(240, exit=True)
@@ -52,14 +52,12 @@ class Served(Case):
         cls.address, cls.target = server.address, f"ipv4:{server.address}"
 
 
-class Stub:
-    """The unary methods of TestServiceStub."""
+class Ours(Case):
+    """The same before our own interop_server."""
 
-    def __init__(self, channel):
-        for name, asked, answered in (
-            ("EmptyCall", pb.Empty, pb.Empty),
-            ("UnaryCall", pb.SimpleRequest, pb.SimpleResponse),
-            ("UnimplementedCall", pb.Empty, pb.Empty),
-        ):
-            path = f"/grpc.testing.TestService/{name}"
-            setattr(self, name, channel.unary_unary(path, asked.SerializeToString, answered.FromString, _registered_method=True))
+    @classmethod
+    def setUpClass(cls):
+        server = cls.start_shared(PROGRAMS / "interop_server", "--port", free_port()).listening()
+        cls.port = server.port
+        cls.address = f"127.0.0.1:{server.port}"
+        cls.target = f"ipv4:{cls.address}"

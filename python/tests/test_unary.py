@@ -12,7 +12,7 @@ import grpclb
 import grpclb.aio
 
 import grpc  # isort: skip  # last, so that what the package imports by itself would be seen in test_package.py
-from support import Stub  # isort: skip
+from testing_pb2_grpc import TestServiceStub as Stub  # isort: skip
 
 BODY = bytes(range(256)) * 4
 

@@ -203,12 +203,15 @@ impl Shared {
         })
     }
 
-    /// Starts a stream.
-    pub(crate) fn start_stream(&self, call: &Call<'_>) -> CallKey {
+    /// Starts a stream, perhaps with its only message.
+    pub(crate) fn start_stream(&self, call: &Call<'_>, only: Option<&[u8]>) -> CallKey {
         let now = Machine::now();
         let mut big = self.lock();
         let asleep = big.catch_up(now);
         let key = big.machine.start(now, Kind::Stream, call, &[], asleep);
+        if only.is_some() {
+            big.machine.send(now, key, only, true);
+        }
         big.machine.flush(now);
         self.with_own(|own| self.let_go(big, own));
         key

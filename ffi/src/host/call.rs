@@ -177,6 +177,9 @@ impl std::fmt::Display for Status {
 }
 impl std::error::Error for Status {}
 
+/// Metadata in order, copied.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A streaming call, blocking. Dropped before its end, it is cancelled. Threads may share it: one sends, another receives.
 ///
 /// ```
@@ -306,7 +309,7 @@ impl Stream {
 
     /// Waits for the initial metadata, and gives all of it in order, `-bin` values decoded; nothing when the call ended
     /// without. `Err`: the wait was interrupted, or this is another process.
-    pub fn headers(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Status> {
+    pub fn headers(&self) -> Result<Pairs, Status> {
         let key = self.key;
         self.wait(
             |big| {

@@ -242,7 +242,13 @@ impl Channel {
 
     /// A streaming call of any kind. It does not wait: a call that cannot be made says so by its first verb.
     pub fn stream(&self, call: &Call<'_>) -> Result<Stream, Status> {
-        let key = self.shared()?.start_stream(call);
+        let key = self.shared()?.start_stream(call, None);
+        Ok(Stream::new(self.clone(), key))
+    }
+
+    /// A streaming call whose only request is at hand. It does not wait either: the request leaves as soon as it can.
+    pub fn stream_of_one(&self, call: &Call<'_>, request: &[u8]) -> Result<Stream, Status> {
+        let key = self.shared()?.start_stream(call, Some(request));
         Ok(Stream::new(self.clone(), key))
     }
 

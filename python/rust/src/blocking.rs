@@ -2,10 +2,12 @@
 
 use crate::arguments::{self, Metadata, duration};
 use crate::completion::Completion;
+use crate::process::Process;
+use crate::stream::Stream;
 use crate::{interrupt, settings};
 use grpclb::core::balancer::Connectivity;
 use grpclb::host::reactor;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::cell::Cell;
@@ -20,7 +22,10 @@ thread_local! {
 }
 
 #[pyclass(frozen, module = "grpclb._grpclb")]
-pub(crate) struct Channel(grpclb::Channel);
+pub(crate) struct Channel {
+    channel: grpclb::Channel,
+    made_in: Process,
+}
 
 #[pymethods]
 impl Channel {
@@ -28,7 +33,8 @@ impl Channel {
     #[pyo3(signature = (target, **options))]
     fn new(target: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Channel> {
         let builder = settings::builder(target, options)?.interrupt(interrupt::hook);
-        Ok(Channel(builder.build().map_err(settings::refused)?))
+        let channel = builder.build().map_err(settings::refused)?;
+        Ok(Channel { channel, made_in: Process::this() })
     }
 
     fn unary(
@@ -40,40 +46,66 @@ impl Channel {
         metadata: Option<&Bound<'_, PyAny>>,
         wait_for_ready: bool,
     ) -> PyResult<Completion> {
+        self.made_in.check()?;
         let metadata = Metadata::new(metadata)?;
         let metadata = metadata.lend()?;
         let call = arguments::call(path, timeout, wait_for_ready)?.metadata(&metadata);
         let mut done = SPARE.take();
-        py.detach(|| self.0.complete(&call, request, &mut done));
+        py.detach(|| self.channel.complete(&call, request, &mut done));
         let result = interrupt::check().map(|()| Completion::new(py, &mut done));
         SPARE.set(done);
         result
     }
 
+    /// Starts a streaming call, perhaps with its only request; does not wait.
+    #[allow(clippy::too_many_arguments)] // one crossing a call
+    fn stream(
+        &self,
+        py: Python<'_>,
+        path: &str,
+        timeout: Option<f64>,
+        metadata: Option<&Bound<'_, PyAny>>,
+        wait_for_ready: bool,
+        request: Option<&[u8]>,
+    ) -> PyResult<Stream> {
+        self.made_in.check()?;
+        let metadata = Metadata::new(metadata)?;
+        let metadata = metadata.lend()?;
+        let call = arguments::call(path, timeout, wait_for_ready)?.metadata(&metadata);
+        let stream = py.detach(|| match request {
+            Some(request) => self.channel.stream_of_one(&call, request),
+            None => self.channel.stream(&call),
+        });
+        stream.map(Stream).map_err(|status| PyRuntimeError::new_err(status.message))
+    }
+
     fn state(&self, py: Python<'_>, connect: bool) -> PyResult<u8> {
-        let state = py.detach(|| self.0.state(connect));
+        self.made_in.check()?;
+        let state = py.detach(|| self.channel.state(connect));
         interrupt::check().map(|()| state_number(state))
     }
 
     fn wait_for_state_change(&self, py: Python<'_>, last: u8, timeout: Option<f64>) -> PyResult<bool> {
+        self.made_in.check()?;
         let (last, limit) = (state_of(last)?, limit(timeout)?);
-        let changed = py.detach(|| self.0.wait_for_state_change(last, limit));
+        let changed = py.detach(|| self.channel.wait_for_state_change(last, limit));
         interrupt::check().map(|()| changed)
     }
 
     fn wait_for_ready_endpoints(&self, py: Python<'_>, count: usize, timeout: Option<f64>) -> PyResult<bool> {
+        self.made_in.check()?;
         let limit = limit(timeout)?;
-        let ready = py.detach(|| self.0.wait_for_ready_endpoints(count, limit));
+        let ready = py.detach(|| self.channel.wait_for_ready_endpoints(count, limit));
         interrupt::check().map(|()| ready)
     }
 
     fn endpoints(&self, py: Python<'_>) -> PyResult<Vec<(String, u8)>> {
-        let endpoints = py.detach(|| self.0.endpoints());
+        let endpoints = py.detach(|| self.channel.endpoints());
         interrupt::check().map(|()| numbered(endpoints))
     }
 
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.0.close());
+        py.detach(|| self.channel.close());
     }
 }
 

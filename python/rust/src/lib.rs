@@ -10,8 +10,10 @@ mod arguments;
 mod blocking;
 mod completion;
 mod interrupt;
+mod process;
 mod reactor;
 mod settings;
+mod stream;
 
 use pyo3::prelude::*;
 
@@ -23,6 +25,8 @@ mod _grpclb {
     use super::completion::Completion;
     #[pymodule_export]
     use super::reactor::Reactor;
+    #[pymodule_export]
+    use super::stream::Stream;
     use super::*;
 
     #[pymodule_init]

@@ -3,6 +3,7 @@
 use crate::arguments::{self, Metadata};
 use crate::blocking::{numbered, state_number};
 use crate::completion::{Completion, pairs};
+use crate::process::Process;
 use crate::settings;
 use grpclb::host::reactor::{self, CallKey};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
@@ -15,8 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 pub(crate) struct Reactor {
     inner: Mutex<Inner>,
     descriptor: i32,
-    /// Of the process that made it.
-    process: u32,
+    made_in: Process,
 }
 
 struct Inner {
@@ -58,7 +58,7 @@ impl Reactor {
         let reactor = reactor::Reactor::new(builder).map_err(settings::refused)?;
         let descriptor = reactor.as_raw_fd();
         let inner = Mutex::new(Inner { reactor, streams: Vec::new(), drained: Vec::new() });
-        Ok(Reactor { inner, descriptor, process: std::process::id() })
+        Ok(Reactor { inner, descriptor, made_in: Process::this() })
     }
 
     fn fileno(&self) -> i32 {
@@ -206,11 +206,7 @@ impl Reactor {
 
 impl Reactor {
     fn lock(&self) -> PyResult<MutexGuard<'_, Inner>> {
-        if self.process != std::process::id() {
-            return Err(PyRuntimeError::new_err(
-                "this channel was made before a fork: make one of its own in the child process",
-            ));
-        }
+        self.made_in.check()?;
         match self.inner.try_lock() {
             Ok(inner) => Ok(inner),
             Err(TryLockError::Poisoned(inner)) => Ok(PoisonError::into_inner(inner)),

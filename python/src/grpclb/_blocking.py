@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import _grpclb
+from . import _grpclb, _streams
 from ._call import (
     INTERNAL,
     Deserializer,
@@ -21,6 +21,7 @@ from ._call import (
 from ._errors import RpcError, rpc_error
 from ._metadata import Metadata
 from ._status import ChannelConnectivity, StatusCode, connectivity, connectivity_number, status_code
+from ._streams import ResponseFuture, ResponseStream
 
 
 class EndedCall:
@@ -81,6 +82,19 @@ class _MultiCallable:
         self._path = method_path(method)
         self._serialize, self._deserialize = serialize, deserialize
 
+    def _check(self, credentials: Any, compression: Any) -> None:
+        """What each call begins with."""
+        if credentials is not None or compression is not None:
+            refuse(credentials, compression)
+        if self._channel._closed:
+            raise ValueError("a call on a closed channel")
+
+    def _octets(self, request: Any) -> bytes:
+        try:
+            return serialized(self._serialize, request)
+        except Exception as error:
+            raise request_failed(RpcError, error) from error
+
 
 class UnaryUnaryMultiCallable(_MultiCallable):
     """One message out, one back."""
@@ -116,18 +130,28 @@ class UnaryUnaryMultiCallable(_MultiCallable):
         done = self._wait(request, timeout, metadata, credentials, wait_for_ready, compression)
         return self._response(done), EndedCall(done)
 
+    def future(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: MetadataIn | None = None,
+        credentials: None = None,
+        wait_for_ready: bool | None = None,
+        compression: None = None,
+    ) -> ResponseFuture:
+        """Starts a call that a thread of its own waits for."""
+        self._check(credentials, compression)
+        octets = self._octets(request)
+        core = self._core.stream(self._path, timeout, metadata, bool(wait_for_ready), octets)
+        call = ResponseFuture(core, self._deserialize, timeout)
+        call._start()
+        return call
+
     def _wait(
         self, request: Any, timeout: float | None, metadata: Any, credentials: Any, wait: bool | None, compression: Any
     ) -> _grpclb.Completion:
-        if credentials is not None or compression is not None:
-            refuse(credentials, compression)
-        if self._channel._closed:
-            raise ValueError("a call on a closed channel")
-        try:
-            octets = serialized(self._serialize, request)
-        except Exception as error:
-            raise request_failed(RpcError, error) from error
-        return self._core.unary(self._path, octets, timeout, metadata, bool(wait))
+        self._check(credentials, compression)
+        return self._core.unary(self._path, self._octets(request), timeout, metadata, bool(wait))
 
     def _response(self, done: _grpclb.Completion) -> Any:
         if done.code:
@@ -138,6 +162,106 @@ class UnaryUnaryMultiCallable(_MultiCallable):
             return self._deserialize(done.response)  # type: ignore[arg-type]  # it is there when the code is OK
         except Exception as error:
             raise response_failed(RpcError, error, done) from error
+
+
+class UnaryStreamMultiCallable(_MultiCallable):
+    """One message out, any number back."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: MetadataIn | None = None,
+        credentials: None = None,
+        wait_for_ready: bool | None = None,
+        compression: None = None,
+    ) -> ResponseStream:
+        """Starts a call; iterate over what this returns. (Who reads drives the channel: nothing comes while nobody does.)"""
+        self._check(credentials, compression)
+        octets = self._octets(request)
+        core = self._core.stream(self._path, timeout, metadata, bool(wait_for_ready), octets)
+        return ResponseStream(core, self._deserialize, timeout)
+
+
+class StreamUnaryMultiCallable(_MultiCallable):
+    """Any number of messages out, one back."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        request_iterator: Any,
+        timeout: float | None = None,
+        metadata: MetadataIn | None = None,
+        credentials: None = None,
+        wait_for_ready: bool | None = None,
+        compression: None = None,
+    ) -> Any:
+        """Sends what the iterator gives, on a thread of its own, and waits for the response; RpcError when there is none."""
+        return self.with_call(request_iterator, timeout, metadata, credentials, wait_for_ready, compression)[0]
+
+    def with_call(
+        self,
+        request_iterator: Any,
+        timeout: float | None = None,
+        metadata: MetadataIn | None = None,
+        credentials: None = None,
+        wait_for_ready: bool | None = None,
+        compression: None = None,
+    ) -> tuple[Any, ResponseFuture]:
+        """As a plain call; gives the response and the call."""
+        call = self._begin(request_iterator, timeout, metadata, credentials, wait_for_ready, compression)
+        call._run()
+        return call.result(), call
+
+    def future(
+        self,
+        request_iterator: Any,
+        timeout: float | None = None,
+        metadata: MetadataIn | None = None,
+        credentials: None = None,
+        wait_for_ready: bool | None = None,
+        compression: None = None,
+    ) -> ResponseFuture:
+        """Starts a call that a thread of its own waits for."""
+        call = self._begin(request_iterator, timeout, metadata, credentials, wait_for_ready, compression)
+        call._start()
+        return call
+
+    def _begin(
+        self, requests: Any, timeout: float | None, metadata: Any, credentials: Any, wait: bool | None, compression: Any
+    ) -> ResponseFuture:
+        self._check(credentials, compression)
+        requests = _streams.iterator(requests)
+        core = self._core.stream(self._path, timeout, metadata, bool(wait), None)
+        call = ResponseFuture(core, self._deserialize, timeout)
+        call._send_all(requests, self._serialize)
+        return call
+
+
+class StreamStreamMultiCallable(_MultiCallable):
+    """Any number of messages out and back."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        request_iterator: Any,
+        timeout: float | None = None,
+        metadata: MetadataIn | None = None,
+        credentials: None = None,
+        wait_for_ready: bool | None = None,
+        compression: None = None,
+    ) -> ResponseStream:
+        """Starts a call that sends what the iterator gives, on a thread of its own; iterate over what this returns."""
+        self._check(credentials, compression)
+        requests = _streams.iterator(request_iterator)
+        core = self._core.stream(self._path, timeout, metadata, bool(wait_for_ready), None)
+        call = ResponseStream(core, self._deserialize, timeout)
+        call._send_all(requests, self._serialize)
+        return call
 
 
 def request_failed(ours: type[RpcError], error: Exception) -> RpcError:
@@ -208,6 +332,36 @@ class Channel:
     ) -> UnaryUnaryMultiCallable:
         """A method by its path, ``/package.Service/Method``."""
         return UnaryUnaryMultiCallable(self, method, request_serializer, response_deserializer)
+
+    def unary_stream(
+        self,
+        method: str,
+        request_serializer: Serializer = None,
+        response_deserializer: Deserializer = None,
+        _registered_method: bool | None = False,
+    ) -> UnaryStreamMultiCallable:
+        """A method by its path."""
+        return UnaryStreamMultiCallable(self, method, request_serializer, response_deserializer)
+
+    def stream_unary(
+        self,
+        method: str,
+        request_serializer: Serializer = None,
+        response_deserializer: Deserializer = None,
+        _registered_method: bool | None = False,
+    ) -> StreamUnaryMultiCallable:
+        """A method by its path."""
+        return StreamUnaryMultiCallable(self, method, request_serializer, response_deserializer)
+
+    def stream_stream(
+        self,
+        method: str,
+        request_serializer: Serializer = None,
+        response_deserializer: Deserializer = None,
+        _registered_method: bool | None = False,
+    ) -> StreamStreamMultiCallable:
+        """A method by its path."""
+        return StreamStreamMultiCallable(self, method, request_serializer, response_deserializer)
 
     def get_state(self, try_to_connect: bool = False) -> ChannelConnectivity:
         """The state; ``try_to_connect`` leaves IDLE."""

@@ -8,7 +8,7 @@ from typing import Any, Optional, Protocol, Union
 
 from ._metadata import MetadataValue
 
-CANCELLED, INTERNAL, UNIMPLEMENTED = 1, 13, 12
+CANCELLED, UNKNOWN, UNIMPLEMENTED, INTERNAL = 1, 2, 12, 13
 
 #: What a call may be given: pairs, or a mapping.
 MetadataIn = Union[Iterable[tuple[str, MetadataValue]], Mapping[str, MetadataValue]]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from ._metadata import Metadata
@@ -85,15 +84,20 @@ _OURS = {
 }
 
 
-@functools.lru_cache(maxsize=None)
-def _both(ours: type[Any], theirs: type[Any]) -> type[Any]:
-    return type(ours.__name__, (ours, theirs), {"__module__": ours.__module__, "__doc__": ours.__doc__})
+_BOTH: dict[tuple[type[Any], type[Any]], type[Any]] = {}
 
 
 def kind(ours: type[Any]) -> type[Any]:
     """One of our classes, or one that is grpc's as well."""
     theirs = loaded(_OURS[ours])
-    return _both(ours, theirs) if isinstance(theirs, type) else ours
+    if not isinstance(theirs, type):
+        return ours
+    both = _BOTH.get((ours, theirs))
+    if both is None:
+        words = {"__module__": ours.__module__, "__doc__": ours.__doc__}
+        # Of several threads the first one's is everyone's.
+        both = _BOTH.setdefault((ours, theirs), type(ours.__name__, (ours, theirs), words))
+    return both
 
 
 def _error(ours: type[Any], *words: Any) -> Any:

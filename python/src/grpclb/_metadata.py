@@ -42,7 +42,7 @@ class Metadata(tuple[Metadatum, ...]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The first value of a name."""
-        return self[name] if name in self else default
+        return next((value for key, value in self if key == name), default)
 
     def get_all(self, name: str) -> list[MetadataValue]:
         """All values of a name, in order."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import warnings
 import weakref
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _grpclb
 from ._call import (
     CANCELLED,
     INTERNAL,
+    UNIMPLEMENTED,
+    UNKNOWN,
     Deserializer,
     Done,
     Failed,
@@ -22,11 +25,28 @@ from ._call import (
     refuse,
     serialized,
 )
-from ._errors import AioRpcError, rpc_error
+from ._errors import AioRpcError, UsageError, kind, rpc_error
 from ._metadata import Metadata
-from ._status import ChannelConnectivity, StatusCode, connectivity, connectivity_number, status_code
+from ._status import ChannelConnectivity, StatusCode, connectivity, connectivity_number, loaded, status_code
 
-__all__ = ["AioRpcError", "Channel", "UnaryUnaryCall", "UnaryUnaryMultiCallable"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = [
+    "EOF",
+    "AioRpcError",
+    "Call",
+    "Channel",
+    "StreamCall",
+    "StreamStreamCall",
+    "StreamStreamMultiCallable",
+    "StreamUnaryCall",
+    "StreamUnaryMultiCallable",
+    "UnaryStreamCall",
+    "UnaryStreamMultiCallable",
+    "UnaryUnaryCall",
+    "UnaryUnaryMultiCallable",
+]
 
 _LOCALLY = "Locally cancelled by application!"
 
@@ -35,6 +55,10 @@ class Call:
     """A call that runs, or has ended."""
 
     __slots__ = ("__weakref__", "_callbacks", "_channel", "_deadline", "_deserialize", "_done", "_key", "_waiters")
+
+    def _news(self, what: Any) -> None:
+        """Something new of it: `Completion` at the end."""
+        raise NotImplementedError
 
     def __init__(self, channel: Channel, deserialize: Deserializer, timeout: float | None) -> None:
         self._channel = channel
@@ -89,10 +113,14 @@ class Call:
 
     def cancel(self) -> bool:
         """Ends it now, with CANCELLED; False when it has ended already."""
+        return self._abort(Failed(CANCELLED, _LOCALLY))
+
+    def _abort(self, failed: Failed) -> bool:
+        """Ends it now, for a reason of this side."""
         if self._done is not None:
             return False
         self._channel._cancel(self._key)
-        self._end(Failed(CANCELLED, _LOCALLY))
+        self._end(failed)
         return True
 
     def time_remaining(self) -> float | None:
@@ -172,6 +200,263 @@ class UnaryUnaryCall(Call):
         return self._response
 
 
+class _EOF:
+    """What `read` gives at the end; equal to ``grpc.aio.EOF``."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or (other is not None and other is loaded("aio.EOF"))
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "<grpclb.aio.EOF>"
+
+
+#: What `read` gives once there are no more messages.
+EOF = _EOF()
+
+
+class StreamCall(Call):
+    """A call with any number of messages, at least one way."""
+
+    __slots__ = ("_headers", "_inbox", "_is_half_closed", "_readers", "_serialize", "_task")
+
+    def __init__(
+        self, channel: Channel, serialize: Serializer, deserialize: Deserializer, timeout: float | None, requests: Any
+    ) -> None:
+        super().__init__(channel, deserialize, timeout)
+        self._serialize = serialize
+        self._headers: Metadata | None = None
+        self._inbox: collections.deque[bytes] = collections.deque()
+        self._readers: list[asyncio.Future[None]] = []
+        self._is_half_closed = False
+        self._task = None if requests is None else asyncio.ensure_future(_send_all(weakref.ref(self), requests))
+
+    # -- what the channel tells
+
+    def _news(self, what: Any) -> None:
+        if type(what) is bytes:
+            self._inbox.append(what)
+            _wake(self._readers)
+        elif what is None:
+            _wake(self._waiters)
+        elif type(what) is tuple:
+            self._headers = Metadata(what)
+            _wake(self._waiters)
+        else:
+            self._end(what)
+
+    def _end(self, done: Done) -> None:
+        super()._end(done)
+        _wake(self._readers)
+        if self._task is not None and self._task is not _current_task():
+            self._task.cancel()
+
+    def __del__(self) -> None:
+        # Nobody will read it any more.
+        if getattr(self, "_done", self) is None and self._key >= 0 and self._channel._is_open():
+            self._channel._abandon(self._key)
+            if self._task is not None:
+                self._task.cancel()
+
+    # -- messages
+
+    async def _next(self) -> bytes | None:
+        """The next message; None: there are no more."""
+        while not self._inbox:
+            if self._done is not None:
+                return None
+            octets = self._channel._core.recv(self._key)
+            if octets is not None:
+                # Its place in the window is free again, which the server has to hear.
+                self._channel._soon()
+                return octets
+            reader = self._channel._future()
+            self._readers.append(reader)
+            await self._own(reader)
+        return self._inbox.popleft()
+
+    async def _put(self, request: Any) -> None:
+        """Sends a message, once the one before has left."""
+        octets = _request_octets(self._serialize, request)
+        while self._done is None:
+            if self._channel._core.send(self._key, octets, False):
+                return self._channel._soon()
+            await self._own(self._ended())
+        self._check()
+        raise asyncio.InvalidStateError("the call has ended: nothing more can be sent")
+
+    async def _own(self, waiter: asyncio.Future[None]) -> None:
+        """Waits in the name of the call: who is cancelled meanwhile cancels it."""
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    def _half_close(self) -> None:
+        if self._done is None and not self._is_half_closed:
+            self._is_half_closed = True
+            self._channel._core.send(self._key, None, True)
+            self._channel._soon()
+
+    def _decoded(self, octets: bytes) -> Any:
+        if self._deserialize is None:
+            return octets
+        try:
+            return self._deserialize(octets)
+        except Exception as error:
+            failed = _response_failed(error, None)
+            self._abort(failed)
+            raise rpc_error(AioRpcError, failed) from error
+
+    async def initial_metadata(self) -> Metadata:
+        """What came before any message; waits for it."""
+        while self._headers is None:
+            if self._done is not None:
+                return Metadata(self._done.initial_metadata)
+            await self._ended()
+        return self._headers
+
+
+class _Reads(StreamCall):
+    __slots__ = ()
+
+    async def read(self) -> Any:
+        """The next message, or `EOF` once the call has ended with OK; AioRpcError when it ended otherwise."""
+        octets = await self._next()
+        if octets is None:
+            self._check()
+            return EOF
+        return self._decoded(octets)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        octets = await self._next()
+        if octets is None:
+            self._check()
+            raise StopAsyncIteration
+        return self._decoded(octets)
+
+
+class _Writes(StreamCall):
+    __slots__ = ()
+
+    def _check_writing(self) -> None:
+        if self._task is not None:
+            raise kind(UsageError)("write and done_writing: this call was given a request_iterator")
+
+    async def write(self, request: Any) -> None:
+        """Sends a message; waits while the one before has not left. After the end: AioRpcError, or InvalidStateError."""
+        self._check_writing()
+        if self._is_half_closed:
+            raise asyncio.InvalidStateError("write: after done_writing nothing more can be sent")
+        await self._put(request)
+
+    async def done_writing(self) -> None:
+        """No more messages will be sent."""
+        self._check_writing()
+        self._half_close()
+
+
+class UnaryStreamCall(_Reads):
+    """One message out, any number back."""
+
+    __slots__ = ()
+
+
+class StreamStreamCall(_Reads, _Writes):
+    """Any number of messages out and back."""
+
+    __slots__ = ()
+
+
+class StreamUnaryCall(_Writes):
+    """Any number of messages out, one back: ``await`` gives it."""
+
+    __slots__ = ("_response",)
+
+    _response: Any
+
+    def _end(self, done: Done) -> None:
+        if done.code == 0:
+            if not self._inbox:
+                done = Failed(UNIMPLEMENTED, "no response message", done)
+            else:
+                octets = self._inbox.popleft()
+                try:
+                    self._response = octets if self._deserialize is None else self._deserialize(octets)
+                except Exception as error:
+                    done = _response_failed(error, done)
+        super()._end(done)
+
+    def _news(self, what: Any) -> None:
+        super()._news(what)
+        if self._done is None and type(what) is bytes:
+            # There must not be another.
+            if len(self._inbox) > 1 or self._channel._core.recv(self._key) is not None:
+                self._abort(Failed(UNIMPLEMENTED, "more than one response message"))
+            self._channel._soon()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        while self._done is None:
+            yield from self._own(self._ended()).__await__()
+        self._check()
+        return self._response
+
+
+async def _send_all(call: weakref.ref[StreamCall], requests: Any) -> None:
+    """Sends what an iterator gives. It does not keep the call alive: who has forgotten it wants no more of it."""
+
+    async def send(request: Any) -> None:
+        alive = call()
+        if alive is None or alive._done is not None:
+            raise _Over
+        await alive._put(request)
+
+    failed = None
+    try:
+        if hasattr(requests, "__aiter__"):
+            async for request in requests:
+                await send(request)
+        else:
+            for request in requests:
+                await send(request)
+    except _Over:
+        return
+    except AioRpcError as error:
+        # The call has ended, or the request could not be serialized.
+        failed = Failed(error._number, error._details, None, error.__cause__)
+    except asyncio.InvalidStateError:
+        return
+    except Exception as error:
+        failed = Failed(UNKNOWN, f"request iterator: {type(error).__name__}: {error}", None, error)
+    alive = call()
+    if alive is None:
+        return
+    if failed is None:
+        alive._half_close()
+    else:
+        alive._abort(failed)
+
+
+class _Over(Exception):
+    """Nothing more is to be sent."""
+
+
+def _current_task() -> Any:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
 def _response_failed(error: Exception, done: Done | None) -> Failed:
     return Failed(INTERNAL, f"response_deserializer: {type(error).__name__}: {error}", done, error)
 
@@ -192,6 +477,32 @@ class _MultiCallable:
     def __init__(self, channel: Channel, method: str | bytes, serialize: Serializer, deserialize: Deserializer) -> None:
         self._channel, self._path = channel, method_path(method)
         self._serialize, self._deserialize = serialize, deserialize
+
+    def _begin(self, credentials: Any, compression: Any) -> Channel:
+        """What each call begins with."""
+        if credentials is not None or compression is not None:
+            refuse(credentials, compression)
+        self._channel._bind()
+        return self._channel
+
+    def _start(self, call: StreamCall, timeout: float | None, metadata: Any, wait: bool | None) -> None:
+        channel = self._channel
+        try:
+            call._key = channel._core.start_stream(self._path, timeout, metadata, bool(wait))
+        except BaseException:
+            call._done = Failed(INTERNAL, "it was not started")
+            if call._task is not None:
+                call._task.cancel()
+            raise
+        channel._calls[call._key] = weakref.ref(call)
+        channel._soon()
+
+
+def _check_requests(requests: Any) -> None:
+    if requests is None or hasattr(requests, "__aiter__"):
+        return
+    if not hasattr(requests, "__iter__") or isinstance(requests, (str, bytes)):
+        raise TypeError(f"request_iterator: expected an iterator of requests, got {type(requests).__name__}")
 
 
 class UnaryUnaryMultiCallable(_MultiCallable):
@@ -229,6 +540,77 @@ class UnaryUnaryMultiCallable(_MultiCallable):
         channel._arm(due) if alone else channel._soon()
         return call
 
+
+class UnaryStreamMultiCallable(_MultiCallable):
+    """One message out, any number back."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataIn | None = None,
+        credentials: None = None,
+        wait_for_ready: bool | None = None,
+        compression: None = None,
+    ) -> UnaryStreamCall:
+        """Starts a call; iterate over what this returns, or read()."""
+        channel = self._begin(credentials, compression)
+        octets = _request_octets(self._serialize, request)
+        call = UnaryStreamCall(channel, None, self._deserialize, timeout, None)
+        self._start(call, timeout, metadata, wait_for_ready)
+        channel._core.send(call._key, octets, True)
+        call._is_half_closed = True
+        return call
+
+
+class StreamUnaryMultiCallable(_MultiCallable):
+    """Any number of messages out, one back."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        request_iterator: Any = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataIn | None = None,
+        credentials: None = None,
+        wait_for_ready: bool | None = None,
+        compression: None = None,
+    ) -> StreamUnaryCall:
+        """Starts a call that sends what the (async or plain) iterator gives, or without one what is written; await it."""
+        _check_requests(request_iterator)
+        call = StreamUnaryCall(self._begin(credentials, compression), self._serialize, self._deserialize, timeout, request_iterator)
+        self._start(call, timeout, metadata, wait_for_ready)
+        channel = self._channel
+        if channel._core.recv(call._key) is not None:
+            raise AssertionError("a response before the request")
+        return call
+
+
+class StreamStreamMultiCallable(_MultiCallable):
+    """Any number of messages out and back."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        request_iterator: Any = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataIn | None = None,
+        credentials: None = None,
+        wait_for_ready: bool | None = None,
+        compression: None = None,
+    ) -> StreamStreamCall:
+        """Starts a call that sends what the (async or plain) iterator gives, or without one what is written; iterate, or read()."""
+        _check_requests(request_iterator)
+        call = StreamStreamCall(self._begin(credentials, compression), self._serialize, self._deserialize, timeout, request_iterator)
+        self._start(call, timeout, metadata, wait_for_ready)
+        return call
 
 class Channel:
     """A channel to all endpoints of a target, for asyncio; stubs of ``grpcio-tools`` take it for grpc's.
@@ -286,6 +668,36 @@ class Channel:
     ) -> UnaryUnaryMultiCallable:
         """A method by its path, ``/package.Service/Method``."""
         return UnaryUnaryMultiCallable(self, method, request_serializer, response_deserializer)
+
+    def unary_stream(
+        self,
+        method: str,
+        request_serializer: Serializer = None,
+        response_deserializer: Deserializer = None,
+        _registered_method: bool | None = False,
+    ) -> UnaryStreamMultiCallable:
+        """A method by its path."""
+        return UnaryStreamMultiCallable(self, method, request_serializer, response_deserializer)
+
+    def stream_unary(
+        self,
+        method: str,
+        request_serializer: Serializer = None,
+        response_deserializer: Deserializer = None,
+        _registered_method: bool | None = False,
+    ) -> StreamUnaryMultiCallable:
+        """A method by its path."""
+        return StreamUnaryMultiCallable(self, method, request_serializer, response_deserializer)
+
+    def stream_stream(
+        self,
+        method: str,
+        request_serializer: Serializer = None,
+        response_deserializer: Deserializer = None,
+        _registered_method: bool | None = False,
+    ) -> StreamStreamMultiCallable:
+        """A method by its path."""
+        return StreamStreamMultiCallable(self, method, request_serializer, response_deserializer)
 
     # -- state
 
@@ -393,6 +805,8 @@ class Channel:
         calls = self._calls
         for key, what in news:
             call = calls.get(key)
+            if type(call) is weakref.ref:  # streams: who forgets one wants no more of it
+                call = call()
             if call is None:
                 continue
             try:
@@ -467,7 +881,21 @@ class Channel:
         return self._loop.create_future()
 
     def _running(self) -> list[Call]:
-        return list(self._calls.values())
+        calls = (call() if type(call) is weakref.ref else call for call in self._calls.values())
+        return [call for call in calls if call is not None]
+
+    def _is_open(self) -> bool:
+        return not self._closed and self._loop is not None and not self._loop.is_closed()
+
+    def _abandon(self, key: int) -> None:
+        """A stream that is garbage now, perhaps found so on another thread or within a turn."""
+
+        def cancel() -> None:
+            if self._calls.pop(key, None) is not None and not self._closed:
+                self._cancel(key)
+
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(cancel)
 
     def _cancel(self, key: int) -> None:
         self._core.cancel(key)
