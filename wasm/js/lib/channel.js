@@ -3,7 +3,8 @@
 // `fetch` shows no connections, so an endpoint's state says what is known of it. An endpoint is READY when something
 // answered there: to the probe that "connecting" is (any HTTP answer to a health check), or, where there is only one
 // endpoint and nothing is known against it, taken on trust. It is lost when `fetch` or a body fails with anything but the
-// caller's own abort; probes then find out when it is back, with gRPC's backoff.
+// caller's own abort. A probe then tells at once whether it is there all the same; while it is not, or answers probes
+// and fails calls, it is out, and probed again after gRPC's backoff.
 
 import { Balancer, random } from './balancer.js';
 import { Call } from './call.js';
@@ -43,7 +44,7 @@ function neverLeft(error) {
 
 export class GrpcWebChannel {
   #balancer;
-  #endpoints = new Map(); // by the balancer's address: { url, failure: what it last failed with, or null }
+  #endpoints = new Map(); // by the balancer's address
   #text;
   #fetch;
   #defaults;
@@ -79,7 +80,8 @@ export class GrpcWebChannel {
     if (typeof config === 'object') config = JSON.stringify(config);
     if (typeof config !== 'string') throw check.expected('serviceConfig', 'an object, or its JSON', serviceConfig);
 
-    for (const { url, address } of list) this.#endpoints.set(address, { url, failure: null });
+    // `failure`: what it last failed with, or null; `streak`: calls that failed since one was answered.
+    for (const { url, address } of list) this.#endpoints.set(address, { url, failure: null, streak: 0 });
     this.#balancer = new Balancer({ ...TIMES, seed: random(), position: random() });
     const resolved = list.map(({ address, weight }) => ({ addresses: [address], weight }));
     const wrong = this.#balancer.resolution(now(), resolved, config, true);
@@ -190,11 +192,14 @@ export class GrpcWebChannel {
   async #ask(call) {
     // Each failure takes an endpoint out of the picks, so this ends by itself; the count is for servers that answer
     // probes and nothing else.
-    for (let tries = this.#endpoints.size + 4; ; tries--) {
+    for (let tries = 2 * this.#endpoints.size + 2; ; tries--) {
       const { id, endpoint } = await this.#pick(call);
       try {
-        return { response: await this.#send(endpoint, call.method, call), endpoint, id };
+        const response = await this.#send(endpoint, call.method, call);
+        endpoint.streak = 0;
+        return { response: check.response(response), endpoint, id };
       } catch (error) {
+        if (error instanceof check.NoResponse) throw error;
         if (call.over !== null) throw call.error(endpoint.url);
         this.#lost(id, endpoint, error);
         if (tries > 0 && (call.idempotent || neverLeft(error))) continue;
@@ -257,6 +262,7 @@ export class GrpcWebChannel {
   #lost(id, endpoint, error) {
     if (this.#balancer.freed) return;
     endpoint.failure = error;
+    endpoint.streak++;
     this.#balancer.subchannel(now(), id, 'LOST');
     this.#turn();
   }
@@ -294,7 +300,11 @@ export class GrpcWebChannel {
   #connect(id) {
     const endpoint = this.#endpoints.get(this.#balancer.address(id));
     if (this.#endpoints.size === 1 && endpoint.failure === null) this.#balancer.subchannel(now(), id, 'READY');
-    else this.#probe(id, endpoint);
+    else if (endpoint.streak > 1) {
+      // It answered the latest probe, and then no call.
+      endpoint.streak = 0;
+      this.#balancer.subchannel(now(), id, 'FAILED');
+    } else this.#probe(id, endpoint);
   }
 
   async #probe(id, endpoint) {

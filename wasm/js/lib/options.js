@@ -83,6 +83,16 @@ function base(field, text) {
   return { url: href, address: ip ? `${url.hostname}:${port}` : href };
 }
 
+/** A `fetch` of the application's that is none. */
+export class NoResponse extends TypeError {}
+
+export function response(value) {
+  if (Number.isInteger(value?.status) && typeof value.headers?.[Symbol.iterator] === 'function') return value;
+  const error = new NoResponse(expected('fetch', 'a Response', value).message);
+  error.name = 'TypeError';
+  throw error;
+}
+
 /** A method's path. */
 export function path(value) {
   if (typeof value !== 'string' || !/^\/[!-.0->@-~]+\/[!-.0->@-~]+$/.test(value) || value.includes('#')) {

@@ -2,6 +2,7 @@
 
 import { Metadata } from './metadata.js';
 import * as wasm from './module.js';
+import { expected } from './options.js';
 
 const STATUS = 2;
 
@@ -37,6 +38,7 @@ export class Exchange {
    * text, into its decoded octets. Gives the status, when it is known before the end, or null.
    */
   feed(chunk, messages, view) {
+    if (!(chunk instanceof Uint8Array)) throw expected('fetch', 'a body of octets', chunk);
     for (let from = 0; from < chunk.length; from += wasm.CHUNK) {
       const part = chunk.length <= wasm.CHUNK ? chunk : chunk.subarray(from, from + wasm.CHUNK);
       wasm.put(part);

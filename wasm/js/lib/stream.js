@@ -117,10 +117,14 @@ export class ServerStream {
         continue;
       }
       if (this.#status !== null) continue; // given up meanwhile
-      const status = chunk.done
-        ? this.#exchange.end(false)
-        : this.#exchange.feed(chunk.value, this.#messages, this.#view);
-      if (status) this.#end(status);
+      try {
+        const status = chunk.done
+          ? this.#exchange.end(false)
+          : this.#exchange.feed(chunk.value, this.#messages, this.#view);
+        if (status) this.#end(status);
+      } catch (error) {
+        this.#end(null, error);
+      }
     }
   }
 
