@@ -5,8 +5,8 @@ set -u
 cd "$(dirname "$0")/.." && . .ci/lib.sh && . .ci/go-env.sh || exit 1
 top=$PWD
 work=$(mktemp -d)
-server=
-trap 'kill $server 2>/dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
+servers=()
+trap 'kill ${servers[@]+"${servers[@]}"} 2>/dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
 passed=0 failed=0
 check() { # NAME COMMAND…
     local name=$1
@@ -37,7 +37,7 @@ tests() { # NAME COMMAND…: `go test -json`, each of its tests counts
 }
 cd ffi/go || exit 1
 check "gofmt" bash -c "! '$("$go" env GOROOT)/bin/gofmt' -l . | grep ."
-check "go.mod is tidy" "$go" mod tidy -diff
+check "go.mod is tidy" bash -c "'$go' mod tidy -diff && cd tests/interop && '$go' mod tidy -diff"
 check "go vet" "$go" vet ./...
 check "the stubs are the generated ones" "$top/.ci/go-stubs.sh" --check
 tests "tests under the race detector" "$go" test -race -count=1 ./...
@@ -46,14 +46,24 @@ tests "tests under cgo's strict pointer checks" env GOEXPERIMENT=cgocheck2 "$go"
 # Without cgo the build fails, in words.
 check "a clear error without cgo" bash -c "cd '$top/ffi/go' && ! CGO_ENABLED=0 '$go' build . 2>'$work/out' && grep -q grpclb_needs_cgo '$work/out'"
 
+serve() { # PROGRAM FLAGS…: starts a server, its address in $address
+    : >"$work/$1"
+    "$top/target/release/examples/$1" "${@:2}" >"$work/$1" 2>&1 &
+    servers+=($!)
+    for _ in $(seq 100); do
+        address=$(sed -n 's/^listening on //p' "$work/$1")
+        [ -n "$address" ] && break
+        sleep 0.05
+    done
+    address=127.0.0.1:${address##*:}
+}
+serve interop_server --port 0
+cd tests/interop || exit 1
+tests "grpc-go's interop cases, before its server and ours" env GRPCLB_INTEROP="$address" "$go" test -count=1 .
+cd ../..
+
 # The README's Go, in a module of its own, with the README's lines.
-"$top/target/release/examples/greeter_server" --listen 127.0.0.1:0 >"$work/server" 2>&1 &
-server=$!
-for _ in $(seq 100); do
-    address=$(sed -n 's/^listening on //p' "$work/server")
-    [ -n "$address" ] && break
-    sleep 0.05
-done
+serve greeter_server --listen 127.0.0.1:0
 mkdir "$work/greet"
 awk '/^```go$/ { on = 1; next } /^```/ { on = 0 } on' "$top/README.md" | sed "s/127\.0\.0\.1:50051/$address/" >"$work/greet/main.go"
 commands=$(sed -n 's/^\$ \(go mod init greet.*\)$/\1/p' "$top/README.md" | sed "s#\.\./libgrpclb#$top#; s#\bgo mod\b#'$go' mod#g; s#\bgo run\b#'$go' run#")

@@ -33,8 +33,8 @@ type call struct {
 	packed  []byte // scratch of the metadata that is sent
 }
 
-// A buffer that grew beyond this is not kept for the next call.
-const keep = 64 << 10
+// A buffer that grew beyond this is not kept for the next call: the largest message that calls take by default.
+const keep = 4 << 20
 
 var calls = sync.Pool{New: func() any { return &call{news: make(chan struct{}, 1)} }}
 

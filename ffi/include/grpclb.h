@@ -774,7 +774,8 @@ struct grpclb_conn_error grpclb_conn_last_error(const struct grpclb_conn *conn);
 #ifndef GRPCLB_BARE_METAL
 // Does what grpclb_reactor_process does until there are events or nothing is left to do, and writes how the calls stand
 // that ended or have something new, at most `capacity` of them (at least 1; one event a call). Call it until there are
-// none, and wait then. Use either this or grpclb_reactor_process with grpclb_reactor_poll_call.
+// none, and wait then: what is to be written goes out by the next one, with what you start meanwhile. Use either this
+// or grpclb_reactor_process with grpclb_reactor_poll_call.
 //
 // A unary call is told once, when it has ended, and is gone with the next function of the reactor. A stream stays
 // until grpclb_reactor_forget, and what it received can still be taken after its end.

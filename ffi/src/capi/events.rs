@@ -100,7 +100,8 @@ pub struct grpclb_message {
 
 /// Does what grpclb_reactor_process does until there are events or nothing is left to do, and writes how the calls stand
 /// that ended or have something new, at most `capacity` of them (at least 1; one event a call). Call it until there are
-/// none, and wait then. Use either this or grpclb_reactor_process with grpclb_reactor_poll_call.
+/// none, and wait then: what is to be written goes out by the next one, with what you start meanwhile. Use either this
+/// or grpclb_reactor_process with grpclb_reactor_poll_call.
 ///
 /// A unary call is told once, when it has ended, and is gone with the next function of the reactor. A stream stays
 /// until grpclb_reactor_forget, and what it received can still be taken after its end.
@@ -118,7 +119,7 @@ pub unsafe extern "C" fn grpclb_reactor_poll_events(
             return Err(GRPCLB_ERR_ARGUMENT);
         }
         while inner.reactor.news() == 0 {
-            if inner.reactor.process().map_err(|_| GRPCLB_ERR_SYSTEM)? == 0 {
+            if inner.reactor.process_and_hold().map_err(|_| GRPCLB_ERR_SYSTEM)? == 0 {
                 break;
             }
         }

@@ -155,6 +155,17 @@ impl Reactor {
     /// Waits for the descriptor, at most `limit`, and then does what [`Reactor::process`] does: for programs without
     /// an event loop of their own. 0 also when a signal interrupted it.
     pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<usize> {
+        self.step(limit, false)
+    }
+
+    /// As [`Reactor::process`], but what it makes is not written while there is news: those who get it may have more to
+    /// write in the same go, and then ask again.
+    #[cfg(feature = "capi")]
+    pub(crate) fn process_and_hold(&mut self) -> io::Result<usize> {
+        self.step(Some(Duration::ZERO), true)
+    }
+
+    fn step(&mut self, limit: Option<Duration>, hold: bool) -> io::Result<usize> {
         let now = Machine::now();
         // What commands made has to go out before anyone waits for its answer.
         self.machine.flush(now);
@@ -169,7 +180,9 @@ impl Reactor {
         let mut count = self.lead.events.iter().count();
         self.machine.ready(&self.lead.events);
         self.machine.turn(now);
-        self.machine.flush(now);
+        if !hold || self.machine.work.news.is_empty() {
+            self.machine.flush(now);
+        }
         count += self.machine.work.news.len();
         for index in self.machine.work.news.drain(..) {
             let record = self.machine.work.calls.at(index);
