@@ -139,6 +139,25 @@ fn new_calls_go_to_new_backends_and_those_that_run_end_where_they_are() {
 }
 
 #[test]
+fn a_body_that_stands_still_ends_its_call() {
+    let (server, at) = backend("one", Duration::ZERO);
+    let gateway = Gateway::bind("127.0.0.1:0", Channel::builder(&format!("ipv4:{at}"))).expect("listens");
+    let gateway = gateway.body_patience(Duration::from_millis(100));
+    let address = gateway.local_addr();
+    let handle = gateway.spawn().expect("starts");
+    let mut socket = connect(address);
+    let head = "POST /a.B/Name HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc-web\r\ncontent-length: 5\r\n\r\n\0\0";
+    socket.write_all(head.as_bytes()).expect("is written");
+    let mut said = String::new();
+    // The connection cannot be used for another request, so it is closed.
+    socket.read_to_string(&mut said).expect("is read");
+    assert!(said.contains("grpc-status: 1") && said.contains("stands still"), "{said}");
+    assert!(call(address).contains("one"));
+    handle.stop();
+    server.stop();
+}
+
+#[test]
 fn a_gateway_that_is_stopped_closes_its_port() {
     let (address, handle) = gateway("ipv4:127.0.0.1:1", |_| None);
     let mut idle = connect(address);

@@ -2,7 +2,6 @@
 //! other's pace: nothing is read that cannot go on, so a call never holds more than a message and the windows.
 
 use super::body::Body;
-use super::cors;
 use super::fields::{self, PEER};
 use super::form::{Form, Incoming, Outgoing, Status};
 use super::upstream::{Answer, Call, Head, Upstream};
@@ -17,17 +16,19 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::task::AbortHandle;
 
 /// Small messages that are there together leave together, up to so many octets.
 const TOGETHER: usize = 32 * 1024;
 
-/// Takes a gRPC request to a backend, and waits for the head of the answer.
+/// Takes a gRPC request to a backend, and waits for the head of the answer. `patience`: how long its body may stand still.
 pub(crate) async fn proxy<B>(
     upstream: &Upstream,
     form: &Form,
     head: &http::request::Parts,
     body: B,
+    patience: Option<Duration>,
 ) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Unpin + 'static,
@@ -44,7 +45,7 @@ where
     let metadata: Vec<(&str, &[u8])> =
         metadata.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
     let call = grpclb::Call { timeout: deadline, metadata: &metadata, ..grpclb::Call::new(head.uri.path()) };
-    let mut exchange = Exchange::start(upstream.start(&call), form.reader(), body).await;
+    let mut exchange = Exchange::start(upstream.start(&call), form.reader(), body, patience).await;
     match poll_fn(|cx| exchange.poll_head(cx)).await {
         Ok(Head::Initial(metadata)) => {
             let peer = exchange.link.call.peer();
@@ -76,8 +77,7 @@ fn put_peer(headers: &mut HeaderMap, peer: Option<&str>) {
     }
 }
 
-fn respond(mut headers: HeaderMap, body: Body) -> Response<Body> {
-    cors::expose(&mut headers);
+fn respond(headers: HeaderMap, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
     response
@@ -101,12 +101,12 @@ struct Link {
 }
 
 impl Exchange {
-    async fn start<B>(call: Call, incoming: Incoming, body: B) -> Exchange
+    async fn start<B>(call: Call, incoming: Incoming, body: B, patience: Option<Duration>) -> Exchange
     where
         B: HttpBody<Data = Bytes> + Unpin + 'static,
     {
         let link = Rc::new(Link { call, failure: RefCell::default(), answer: RefCell::default() });
-        let mut upload = Box::pin(upload(Rc::clone(&link), incoming, body));
+        let mut upload = Box::pin(upload(Rc::clone(&link), incoming, body, patience));
         // Most bodies are there already: no task is needed for those.
         let done = poll_fn(|cx| Poll::Ready(upload.as_mut().poll(cx).is_ready())).await;
         let upload = (!done).then(|| tokio::task::spawn_local(upload).abort_handle());
@@ -149,11 +149,11 @@ impl Drop for Exchange {
 }
 
 /// Sends the messages of a request's body, each once the one before has left.
-async fn upload<B>(link: Rc<Link>, mut incoming: Incoming, mut body: B)
+async fn upload<B>(link: Rc<Link>, mut incoming: Incoming, mut body: B, patience: Option<Duration>)
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    if let Err(status) = send_all(&link.call, &mut incoming, &mut body).await {
+    if let Err(status) = send_all(&link.call, &mut incoming, &mut body, patience).await {
         *link.failure.borrow_mut() = Some(status);
         if let Some(answer) = link.answer.borrow_mut().take() {
             answer.wake();
@@ -161,14 +161,19 @@ where
     }
 }
 
-async fn send_all<B>(call: &Call, incoming: &mut Incoming, body: &mut B) -> Result<(), Status>
+async fn send_all<B>(
+    call: &Call,
+    incoming: &mut Incoming,
+    body: &mut B,
+    patience: Option<Duration>,
+) -> Result<(), Status>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     let wrong =
         |error: grpclb::core::web::transcode::RequestError| Status::own(error.code(), error.to_string());
     let (mut chunk, mut message) = (Vec::new(), Vec::new());
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+    while let Some(frame) = next(body, patience).await? {
         let frame = frame.map_err(|_| Status::own(Code::CANCELLED, "the request's body broke off"))?;
         // Trailers of a request mean nothing to gRPC.
         let Ok(data) = frame.into_data() else { continue };
@@ -195,6 +200,27 @@ where
     incoming.finish().map_err(wrong)?;
     poll_fn(|cx| call.poll_send(cx, None, true)).await;
     Ok(())
+}
+
+/// The next frame of a body, if it comes in time.
+async fn next<B>(
+    body: &mut B,
+    patience: Option<Duration>,
+) -> Result<Option<Result<Frame<Bytes>, B::Error>>, Status>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let mut late = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+            return Poll::Ready(Ok(frame));
+        }
+        // A timer only for those who have to wait.
+        let Some(patience) = patience else { return Poll::Pending };
+        let late = late.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        late.as_mut().poll(cx).map(|()| Err(Status::own(Code::CANCELLED, "the request's body stands still")))
+    })
+    .await
 }
 
 /// The body of a response, made as the client takes it.

@@ -2,6 +2,7 @@
 //! than what anybody can have who reaches the port. (Fetch, "HTTP-CORS protocol"; with `*` browsers send no credentials.)
 
 use super::body::Body;
+use super::fields::PEER;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
@@ -10,7 +11,7 @@ use hyper::header::{
 use hyper::{Method, Response, StatusCode, http};
 
 /// What every page may read of a response; a status without a body stands in the first three.
-const EXPOSED: &str = "grpc-status,grpc-message,grpc-status-details-bin,grpclb-peer";
+const EXPOSED: [&str; 4] = ["grpc-status", "grpc-message", "grpc-status-details-bin", PEER];
 
 /// Whether it is a browser's question that comes before a request.
 pub(crate) fn is_preflight(head: &http::request::Parts) -> bool {
@@ -37,9 +38,9 @@ pub(crate) fn preflight(head: &http::request::Parts) -> Response<Body> {
 
 /// Lets pages read a gRPC response and all its metadata.
 pub(crate) fn expose(headers: &mut HeaderMap) {
-    let mut names = EXPOSED.to_owned();
+    let mut names = EXPOSED.join(",");
     for name in headers.keys().map(|name| name.as_str()) {
-        if name != "content-type" && !EXPOSED.split(',').any(|exposed| exposed == name) {
+        if name != "content-type" && !EXPOSED.contains(&name) {
             names.push(',');
             names.push_str(name);
         }

@@ -159,8 +159,10 @@ impl Status {
         Status { code: completion.code, message: completion.message.clone(), metadata }
     }
 
+    /// What of the metadata may go on.
     fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
-        self.metadata.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+        let entries = self.metadata.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
+        entries.filter(|(name, value)| fields::may_leave(name, value))
     }
 }
 
@@ -187,7 +189,7 @@ impl Outgoing {
         match self {
             Outgoing::Grpc => {
                 let mut headers = self.head(std::iter::empty());
-                headers.extend(self.trailers(status));
+                headers.extend(trailers_of(status));
                 headers
             }
             Outgoing::Web { form, format, .. } => {
@@ -218,42 +220,32 @@ impl Outgoing {
     /// The end: what is to be appended to the body is; what is to follow it as HTTP trailers is given.
     pub(crate) fn end(&mut self, status: &Status, to: &mut Vec<u8>) -> Option<HeaderMap> {
         match self {
-            Outgoing::Grpc => Some(self.trailers(status).collect()),
+            Outgoing::Grpc => Some(trailers_of(status)),
             Outgoing::Web { form, response, .. } => {
                 let text = status.message.as_bytes();
-                let metadata = status.entries().filter(|(name, value)| fields::may_leave(name, value));
-                let room = form.encoded_len(trailers::frame_len(status.code, text, metadata.clone()));
+                let room = form.encoded_len(trailers::frame_len(status.code, text, status.entries()));
                 append(to, room, |to| {
                     // There is room for it, its fields were looked at, and messages are written whole.
-                    let written = response.trailers(status.code, text, metadata, to);
+                    let written = response.trailers(status.code, text, status.entries(), to);
                     debug_assert_eq!(written, Ok(()));
                 });
                 None
             }
         }
     }
+}
 
-    /// grpc-status and what belongs to it (gRPC/HTTP2, "Responses").
-    fn trailers(
-        &self,
-        status: &Status,
-    ) -> impl Iterator<Item = (hyper::header::HeaderName, HeaderValue)> + use<> {
-        let mut headers = HeaderMap::new();
-        fields::put(&mut headers, b"grpc-status", status.code.decimal().as_bytes());
-        if !status.message.is_empty() {
-            let mut text = Vec::new();
-            let octets = status.message.as_bytes();
-            append(&mut text, percent::encoded_len(octets), |to| percent::encode(octets, to));
-            fields::put(&mut headers, b"grpc-message", &text);
-        }
-        put_encoded(&mut headers, status.entries().filter(|(name, value)| fields::may_leave(name, value)));
-        let mut last = None;
-        headers.into_iter().filter_map(move |(name, value)| {
-            // A map gives the name of the first of several values alone.
-            last = name.or(last.take());
-            Some((last.clone()?, value))
-        })
+/// grpc-status and what belongs to it (gRPC/HTTP2, "Responses").
+fn trailers_of(status: &Status) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    fields::put(&mut headers, b"grpc-status", status.code.decimal().as_bytes());
+    if !status.message.is_empty() {
+        let (octets, mut text) = (status.message.as_bytes(), Vec::new());
+        append(&mut text, percent::encoded_len(octets), |to| percent::encode(octets, to));
+        fields::put(&mut headers, b"grpc-message", &text);
     }
+    put_encoded(&mut headers, status.entries());
+    headers
 }
 
 const EMPTY: grpclb::core::web::Fields<'static> = grpclb::core::web::Fields::new(&[]);

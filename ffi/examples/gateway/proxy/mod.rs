@@ -72,6 +72,9 @@ const MAX_CONNECTIONS: usize = 4_096;
 /// How long a client may take to say what it speaks, and to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a request's body over HTTP/1.1 may stand still.
+const BODY_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How long to wait when the system has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -86,6 +89,7 @@ pub(crate) struct Gateway {
     reactor: Reactor,
     files: Option<Files>,
     routes: Option<Routes>,
+    patience: Duration,
     commands: (mpsc::UnboundedSender<Command>, mpsc::UnboundedReceiver<Command>),
 }
 
@@ -147,6 +151,7 @@ impl Gateway {
             reactor,
             files: None,
             routes: None,
+            patience: BODY_PATIENCE,
             commands: mpsc::unbounded_channel(),
         })
     }
@@ -163,6 +168,13 @@ impl Gateway {
         routes: impl Fn(&Request<'_>) -> Option<Reply> + Send + 'static,
     ) -> Gateway {
         self.routes = Some(Routes(Box::new(routes)));
+        self
+    }
+
+    /// How long a body over HTTP/1.1 may stand still (default 60 s): a call whose client sends no more ends with CANCELLED
+    /// then. Over HTTP/2 a stream may rest, and its connection is asked now and then whether it lives.
+    pub(crate) fn body_patience(mut self, patience: Duration) -> Gateway {
+        self.patience = patience;
         self
     }
 
@@ -216,6 +228,7 @@ impl Gateway {
             upstream: RefCell::new(Rc::new(Upstream::new(self.reactor)?)),
             files: self.files,
             routes: self.routes,
+            patience: self.patience,
             clients: Cell::new(0),
         });
         loop {
@@ -259,6 +272,7 @@ struct Service {
     upstream: RefCell<Rc<Upstream>>,
     files: Option<Files>,
     routes: Option<Routes>,
+    patience: Duration,
     clients: Cell<usize>,
 }
 
@@ -299,12 +313,17 @@ impl Service {
         let spoken = Form::of(&head.headers);
         if head.method == Method::POST {
             match spoken {
-                Spoken::Form(form) => return self.call(&form, &head, body).await,
+                Spoken::Form(form) => {
+                    let mut response = self.call(&form, &head, body).await;
+                    if !matches!(form, Form::Grpc) {
+                        cors::expose(response.headers_mut());
+                    }
+                    return response;
+                }
                 Spoken::Format(format) => {
-                    return words(
-                        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                        &format!("messages of format {format:?} are not taken: proto alone is"),
-                    );
+                    return not_taken(&format!(
+                        "messages of format {format:?} are not taken: proto alone is"
+                    ));
                 }
                 Spoken::Other => {}
             }
@@ -315,9 +334,10 @@ impl Service {
         let head_or_get = matches!(head.method, Method::GET | Method::HEAD);
         if let Some(routes) = &self.routes {
             let foreign = route::is_foreign(&head.headers, head.uri.authority().map(|name| name.as_str()));
-            let body = match read(body, route::MAX_BODY).await {
-                Ok(body) => body,
-                Err(status) => return words(status, "the request's body is too large, or broke off"),
+            let body = match tokio::time::timeout(self.patience, read(body, route::MAX_BODY)).await {
+                Ok(Ok(body)) => body,
+                Ok(Err(status)) => return words(status, "the request's body is too large, or broke off"),
+                Err(_) => return words(StatusCode::REQUEST_TIMEOUT, "the request's body stands still"),
             };
             let request = Request {
                 method: head.method.as_str(),
@@ -335,8 +355,7 @@ impl Service {
         }
         match &self.files {
             Some(files) if head_or_get => files.serve(head.uri.path()),
-            _ if head.method == Method::POST => words(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            _ if head.method == Method::POST => not_taken(
                 "this is a gRPC gateway: content-type must be application/grpc-web, application/grpc-web-text or, over \
                  HTTP/2, application/grpc",
             ),
@@ -354,8 +373,7 @@ impl Service {
         B: HttpBody<Data = Bytes> + Unpin + 'static,
     {
         if matches!(form, Form::Grpc) && head.version != http::Version::HTTP_2 {
-            let needs = "gRPC needs HTTP/2; over HTTP/1.1 content-type must be application/grpc-web";
-            return words(StatusCode::UNSUPPORTED_MEDIA_TYPE, needs);
+            return not_taken("gRPC needs HTTP/2; over HTTP/1.1 content-type must be application/grpc-web");
         }
         if !grpclb::core::grpc::path::is_valid(head.uri.path().as_bytes()) {
             let path = head.uri.path();
@@ -363,7 +381,8 @@ impl Service {
             return call::refusal(form, &status);
         }
         let upstream = Rc::clone(&self.upstream.borrow());
-        call::proxy(&upstream, form, head, body).await
+        let patience = (head.version != http::Version::HTTP_2).then_some(self.patience);
+        call::proxy(&upstream, form, head, body, patience).await
     }
 }
 
@@ -372,6 +391,13 @@ fn words(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = Response::new(Body::Whole(format!("{text}\n").into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// 415, which pages of other origins may read as well: their authors have to.
+fn not_taken(text: &str) -> Response<Body> {
+    let mut response = words(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+    cors::expose(response.headers_mut());
     response
 }
 
