@@ -90,7 +90,7 @@ PARTS = [
          PROGRAMS, [".ci/build-wasm.sh"], [".ci/wasm.sh"], node("calls", "channel", "hostile"), peers("node"),
          needs=("python", "bare", "node", "wasm")),
     Part("browser", "in Node and in headless Chromium: our package, grpc-web, connect-web; our gateway, Envoy, tonic-web",
-         PROGRAMS, TONIC_WEB, [".ci/build-wasm.sh"], node("peers/clients"), minutes=15,
+         PROGRAMS, TONIC_WEB, [".ci/build-wasm.sh"], node("peers/clients"), node("peers/balance"), node("peers/page"), minutes=15,
          needs=("bare", "python", "node", "wasm", "web-peers", "chromium", "envoy")),
     Part("fuzz", "each fuzz target for a while", [".ci/fuzz.sh"], minutes=30, only_all=True),
     Part("soak", "faults and interop again, ten times over", PROGRAMS,

@@ -143,8 +143,10 @@ function rows() {
   for (const row of [...list.children]) {
     if (!stage.backends.some(({ id }) => String(id) === row.dataset.id)) row.remove()
   }
-  for (const backend of stage.backends) {
-    const row = list.querySelector(`[data-id="${backend.id}"]`) ?? list.appendChild(newRow(backend))
+  for (const [at, backend] of stage.backends.entries()) {
+    let row = list.querySelector(`[data-id="${backend.id}"]`)
+    // Rows never change places: a new one goes where it belongs, between those that are there.
+    if (!row) list.insertBefore((row = newRow(backend)), list.children[at])
     const killed = backend.state === 'killed'
     row.classList.toggle('killed', killed)
     row.querySelector('.state').textContent = killed ? 'killed' : `${backend.capacity}/s`
