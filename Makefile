@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # rustup's own place, for shells that have not read its profile yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-export ONCE TARGET CONFIG METHOD
+export ONCE PORT TARGET CONFIG METHOD
 
 help: ## this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -14,6 +14,7 @@ help: ## this list
 	@echo
 	@echo 'demo, over your own servers: make demo TARGET=dns:///host:50051 [CONFIG=JSON] [METHOD=/pkg.Service/Method]'
 	@echo 'demo, quick and checked:     make demo ONCE=1'
+	@echo 'demo, in the browser, too:   make wasm demo [PORT=8080]'
 	@echo 'test, only some parts:       make test PARTS="core grpc-go"   (names: make test PARTS=list)'
 
 demo: ## gRPC calls spread over several backends, live in the terminal (needs Rust, nothing else)
