@@ -14,6 +14,7 @@ SCENARIOS = TOP / "core" / "tests" / "scenarios"
 LANGUAGES = {
     "rust": ([PROGRAMS / "scenario"], TOP),
     "c": ([PROGRAMS.parents[1] / "examples" / "c" / "scenario"], TOP),
+    "go": ([PROGRAMS.parents[1] / "examples" / "go" / "scenario"], TOP),
     "node": (["sh", "-c", '"$(.ci/setup-node.sh)" wasm/examples/scenario.mjs "$0"'], TOP),
 }
 
