@@ -50,6 +50,25 @@ for test in nonsense calls conn conn_nonsense picker; do
     check "$test under valgrind" $clean "$work/$test" $argument
 done
 
+# What a call costs: allocations, and instructions of the connection without sockets.
+for test in allocations conn_cost; do
+    check "$test.c compiles" gcc -std=c11 -O2 $strict ffi/tests/c/$test.c $lib -o "$work/$test"
+done
+check "allocations a call" "$work/allocations" "$greeter"
+grep '^note' "$work/log"
+instructions() { # CALLS: of a whole run
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$work/conn_cost" "$1" 2>&1 | sed -n 's/.*Collected : //p'
+}
+cost() { # with the two runs' difference, what is done once cancels out
+    local few many
+    few=$(instructions 1000) many=$(instructions 3000)
+    echo "note  instructions a call of grpclb_conn_unary, _take and _recv_batch: $(((many - few) / 2000))"
+    [ $(((many - few) / 2000)) -gt 1000 ] && [ $(((many - few) / 2000)) -lt 12000 ]
+}
+export -f cost instructions && export work
+check "instructions a call" bash -c cost
+grep '^note' "$work/log"
+
 example="--target ipv4:$greeter --calls 200 --concurrency 4 --wait-ready 1 --json"
 check "greeter_client compiles with AddressSanitizer" \
     gcc -std=c11 -fsanitize=address,undefined $strict ffi/examples/c/greeter_client.c $lib -o "$work/greeter-asan"

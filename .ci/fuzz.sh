@@ -9,12 +9,7 @@ case "$seconds" in '' | *[!0-9]*) echo "usage: .ci/fuzz.sh [SECONDS [TARGET…]]
 shift
 version=0.13.2
 
-.ci/setup-rust.sh || exit
-if ! rustup run nightly rustc --version >/dev/null 2>&1; then
-    say "rustup toolchain install nightly"
-    rustup toolchain install nightly --profile minimal --no-self-update >&2 ||
-        missing "a nightly Rust (the sanitizers' hooks need it)" "rustup toolchain install nightly"
-fi
+.ci/setup-nightly.sh || exit
 command -v c++ >/dev/null || system g++
 fuzz=$(command -v cargo-fuzz || echo "$cache/cargo-fuzz/bin/cargo-fuzz")
 if [ ! -x "$fuzz" ]; then

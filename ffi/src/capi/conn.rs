@@ -660,3 +660,13 @@ fn send_error(error: SendError) -> i32 {
         _ => GRPCLB_ERR_CLOSED,
     }
 }
+
+/// For the tests of the boundary.
+///
+/// # Safety
+/// As [`within`].
+#[cfg(all(test, feature = "host"))]
+pub(super) unsafe fn panic_within(conn: *mut grpclb_conn) -> i32 {
+    // SAFETY: as this function's own.
+    unsafe { plainly(conn, |_| panic!("on purpose")) }
+}

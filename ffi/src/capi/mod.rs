@@ -44,6 +44,8 @@ pub mod picker;
 pub mod reactor;
 #[cfg(feature = "host")]
 pub mod stream;
+#[cfg(all(test, feature = "host"))]
+mod tests;
 mod text;
 
 #[cfg(feature = "host")]
