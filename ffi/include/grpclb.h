@@ -240,7 +240,8 @@ typedef struct grpclb_metadata {
 } grpclb_metadata;
 
 // What came of a call. Set it to zero once, then its size, and use it for one call after the other: its memory is
-// used again. grpclb_reply_clear gives the memory back. All pointers are valid until its next use.
+// used again. grpclb_reply_clear gives the memory back. All pointers are valid until its next use, so a call that
+// fills it takes neither request nor metadata from it.
 typedef struct grpclb_reply {
   // sizeof(grpclb_reply).
   uint32_t size;
@@ -455,7 +456,8 @@ typedef struct grpclb_call_id {
   uint32_t generation;
 } grpclb_call_id;
 
-// How a call stands. What it points to is valid until the next function of that reactor, whichever it is.
+// How a call stands. What it points to is valid until the next function of that reactor, those that start calls and send
+// messages excepted: it may be handed to them.
 typedef struct grpclb_event {
   // The call.
   struct grpclb_call_id call;
@@ -498,7 +500,7 @@ typedef struct grpclb_started {
 typedef struct grpclb_message {
   // 1: a message; 0: none yet; GRPCLB_ERR_ENDED: none, and none will come; or another GRPCLB_ERR_*.
   int32_t result;
-  // Its octets, valid until the next function of that reactor; not NULL when there is a message.
+  // Its octets, valid as long as what an event points to; not NULL when there is a message.
   const uint8_t *octets;
   // How many.
   size_t len;
@@ -524,6 +526,8 @@ typedef struct grpclb_field {
 typedef struct grpclb_picker_config {
   // sizeof(grpclb_picker_config).
   uint32_t size;
+  // Zero.
+  uint32_t reserved;
   // For jitter and shuffling; take it from a random source.
   uint64_t seed;
   // The number of the first pick; take it from a random source, or every client's first call goes to the same endpoint.
@@ -777,7 +781,7 @@ struct grpclb_conn_error grpclb_conn_last_error(const struct grpclb_conn *conn);
 // none, and wait then: what is to be written goes out by the next one, with what you start meanwhile. Use either this
 // or grpclb_reactor_process with grpclb_reactor_poll_call.
 //
-// A unary call is told once, when it has ended, and is gone with the next function of the reactor. A stream stays
+// A unary call is told once, when it has ended, and is gone with the next such function of the reactor. A stream stays
 // until grpclb_reactor_forget, and what it received can still be taken after its end.
 struct grpclb_turn grpclb_reactor_poll_events(const struct grpclb_reactor *reactor,
                                               struct grpclb_event *events,

@@ -53,7 +53,8 @@ unsafe impl Sized32 for grpclb_call {
 }
 
 /// What came of a call. Set it to zero once, then its size, and use it for one call after the other: its memory is
-/// used again. grpclb_reply_clear gives the memory back. All pointers are valid until its next use.
+/// used again. grpclb_reply_clear gives the memory back. All pointers are valid until its next use, so a call that
+/// fills it takes neither request nor metadata from it.
 #[repr(C)]
 pub struct grpclb_reply {
     /// sizeof(grpclb_reply).

@@ -3,7 +3,7 @@
 
 use super::call::{grpclb_call, number, with_call, with_pairs};
 use super::channel::{endpoints_text, state_number};
-use super::reactor::{Inner, borrow, grpclb_call_id, grpclb_reactor, key};
+use super::reactor::{Inner, borrow, grpclb_call_id, grpclb_reactor, key, lock};
 use super::{GRPCLB_ERR_ARGUMENT, GRPCLB_ERR_BLOCKED, GRPCLB_ERR_ENDED, GRPCLB_ERR_NULL, GRPCLB_ERR_SYSTEM};
 use super::{guard, guard_quietly, text};
 use crate::host::call::Call;
@@ -29,7 +29,8 @@ pub const GRPCLB_CALL_STREAM: u32 = 1;
 /// Wait through TRANSIENT_FAILURE, for grpclb_reactor_start_packed.
 pub const GRPCLB_CALL_WAIT_FOR_READY: u32 = 2;
 
-/// How a call stands. What it points to is valid until the next function of that reactor, whichever it is.
+/// How a call stands. What it points to is valid until the next function of that reactor, those that start calls and send
+/// messages excepted: it may be handed to them.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct grpclb_event {
@@ -92,7 +93,7 @@ pub struct grpclb_started {
 pub struct grpclb_message {
     /// 1: a message; 0: none yet; GRPCLB_ERR_ENDED: none, and none will come; or another GRPCLB_ERR_*.
     pub result: i32,
-    /// Its octets, valid until the next function of that reactor; not NULL when there is a message.
+    /// Its octets, valid as long as what an event points to; not NULL when there is a message.
     pub octets: *const u8,
     /// How many.
     pub len: usize,
@@ -103,7 +104,7 @@ pub struct grpclb_message {
 /// none, and wait then: what is to be written goes out by the next one, with what you start meanwhile. Use either this
 /// or grpclb_reactor_process with grpclb_reactor_poll_call.
 ///
-/// A unary call is told once, when it has ended, and is gone with the next function of the reactor. A stream stays
+/// A unary call is told once, when it has ended, and is gone with the next such function of the reactor. A stream stays
 /// until grpclb_reactor_forget, and what it received can still be taken after its end.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn grpclb_reactor_poll_events(
@@ -166,7 +167,7 @@ pub unsafe extern "C" fn grpclb_reactor_start_stream(
         }
         // SAFETY: each is the caller's or NULL.
         let key = unsafe {
-            let mut inner = borrow(reactor)?;
+            let mut inner = lock(reactor)?;
             with_call(call, |call| Ok(inner.reactor.start_stream(call)))
         }?;
         // SAFETY: not NULL, so the caller's.
@@ -201,7 +202,7 @@ pub unsafe extern "C" fn grpclb_reactor_start_packed(
         let (mut inner, path, metadata, request) = unsafe {
             let path = text::slice(path.cast::<u8>(), path_len)?;
             let metadata = text::slice(metadata, metadata_len)?;
-            (borrow(reactor)?, path, metadata, text::slice(request, request_len)?)
+            (lock(reactor)?, path, metadata, text::slice(request, request_len)?)
         };
         let path = str::from_utf8(path).map_err(|_| GRPCLB_ERR_ARGUMENT)?;
         let (mut count, mut fields) = (0, Fields::new(metadata));
@@ -242,7 +243,7 @@ pub unsafe extern "C" fn grpclb_reactor_send(
 ) -> i32 {
     guard(|| {
         // SAFETY: each is the caller's or NULL.
-        let (mut inner, message) = unsafe { (borrow(reactor)?, text::slice(message, message_len)?) };
+        let (mut inner, message) = unsafe { (lock(reactor)?, text::slice(message, message_len)?) };
         let record = stream(&mut inner, call)?;
         if record.half_close {
             return Err(GRPCLB_ERR_ENDED);

@@ -51,6 +51,8 @@ pub struct grpclb_picker(Picker);
 pub struct grpclb_picker_config {
     /// sizeof(grpclb_picker_config).
     pub size: u32,
+    /// Zero.
+    pub reserved: u32,
     /// For jitter and shuffling; take it from a random source.
     pub seed: u64,
     /// The number of the first pick; take it from a random source, or every client's first call goes to the same endpoint.
@@ -123,7 +125,11 @@ pub unsafe extern "C" fn grpclb_picker_new(
             (Config::default(), 0)
         } else {
             // SAFETY: a config of the caller's.
-            settings(&unsafe { config::read(config) }?)
+            let given = unsafe { config::read(config) }?;
+            if given.reserved != 0 {
+                return Err(GRPCLB_ERR_ARGUMENT);
+            }
+            settings(&given)
         };
         let picker = Box::new(grpclb_picker(Picker::new(&settings, position)));
         // SAFETY: not NULL, so the caller's.

@@ -13,7 +13,7 @@ pub struct grpclb_reactor(Mutex<Inner>);
 
 pub(super) struct Inner {
     pub(super) reactor: Reactor,
-    /// Unary calls whose end was told: they go when the next function begins.
+    /// Unary calls whose end was told: they go when the next function begins that takes no octets of the caller's.
     pub(super) told: Vec<CallKey>,
     /// The message that was received last.
     pub(super) message: Vec<u8>,
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn grpclb_reactor_start_call(
             return Err(GRPCLB_ERR_NULL);
         }
         // SAFETY: each is the caller's or NULL.
-        let (mut inner, request) = unsafe { (borrow(reactor)?, text::slice(request, request_len)?) };
+        let (mut inner, request) = unsafe { (lock(reactor)?, text::slice(request, request_len)?) };
         // SAFETY: a call of the caller's or NULL.
         let key = unsafe { with_call(call, |call| Ok(inner.reactor.start_call(call, request))) }?;
         // SAFETY: not NULL, so the caller's.
@@ -198,16 +198,25 @@ pub(super) fn key(call: grpclb_call_id) -> CallKey {
     CallKey { index: call.index, generation: call.generation }
 }
 
+/// For functions that take octets of the caller's, which may be those that an event lends: the calls told stay.
+///
 /// # Safety
 /// NULL or a reactor of ours that is not freed for `'a`.
-pub(super) unsafe fn borrow<'a>(reactor: *const grpclb_reactor) -> Result<MutexGuard<'a, Inner>, i32> {
+pub(super) unsafe fn lock<'a>(reactor: *const grpclb_reactor) -> Result<MutexGuard<'a, Inner>, i32> {
     // SAFETY: as this function's own.
     let reactor = unsafe { reactor.as_ref() }.ok_or(GRPCLB_ERR_NULL)?;
-    let mut inner = match reactor.0.try_lock() {
-        Ok(inner) => inner,
-        Err(TryLockError::Poisoned(inner)) => inner.into_inner(),
-        Err(TryLockError::WouldBlock) => return Err(GRPCLB_ERR_BUSY),
-    };
+    match reactor.0.try_lock() {
+        Ok(inner) => Ok(inner),
+        Err(TryLockError::Poisoned(inner)) => Ok(inner.into_inner()),
+        Err(TryLockError::WouldBlock) => Err(GRPCLB_ERR_BUSY),
+    }
+}
+
+/// # Safety
+/// As [`lock`].
+pub(super) unsafe fn borrow<'a>(reactor: *const grpclb_reactor) -> Result<MutexGuard<'a, Inner>, i32> {
+    // SAFETY: as this function's own.
+    let mut inner = unsafe { lock(reactor) }?;
     while let Some(key) = inner.told.pop() {
         inner.reactor.forget(key);
     }

@@ -326,6 +326,21 @@ static void events(const char *target) {
         }
     }
     CHECK(full > 0);
+    /* What an event lends may go into the next call: its metadata here, its response of 2 MiB there. */
+    const uint8_t much[] = {2 << 3, 0x80, 0x80, 0x80, 0x01};
+    IS(grpclb_reactor_start_packed(reactor, 0, UNARY, strlen(UNARY), sent, sizeof sent - 1, 0, 0, much, sizeof much)
+           .result, 0);
+    wait_events(reactor, some, 7);
+    CHECK(some[0].code == 0 && some[0].response_len > 2 << 20);
+    IS(grpclb_reactor_start_packed(reactor, 0, UNARY, strlen(UNARY), some[0].metadata, some[0].headers_len, 0, 0, ask,
+                                   sizeof ask).result, 0);
+    IS(grpclb_reactor_start_packed(reactor, 0, UNARY, strlen(UNARY), NULL, 0, 0, 0, some[0].response,
+                                   some[0].response_len).result, 0);
+    for (int left = 2; left > 0;) {
+        grpclb_turn turn = wait_events(reactor, some, 7);
+        for (int i = 0; i < turn.count; i++, left--)
+            CHECK(some[i].code == 0 ? some[i].headers_len >= sizeof sent - 1 : !some[i].response_len);
+    }
     /* More than the call takes. */
     IS(grpclb_reactor_start_packed(reactor, 0, UNARY, strlen(UNARY), NULL, 0, 0, 999, ask, sizeof ask).result, 0);
     wait_events(reactor, some, 7);

@@ -90,6 +90,9 @@ static void settings(void) {
     IS(grpclb_picker_new(&config, &picker), GRPCLB_ERR_SIZE);
     CHECK(!picker);
     config.size = sizeof config;
+    config.reserved = 1;
+    IS(grpclb_picker_new(&config, &picker), GRPCLB_ERR_ARGUMENT);
+    config.reserved = 0;
     config.position = 1;
     config.initial_backoff_ns = 3 * SECOND;
     config.idle_timeout_ns = UINT64_MAX;
