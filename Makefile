@@ -1,5 +1,5 @@
 # The front door. `make help` lists what there is; everything is set up on the way.
-.PHONY: help demo test check-all c go install-c wasm python bench fuzz conformance clean
+.PHONY: help demo test check-all c go c-bare install-c wasm python bench fuzz conformance clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -30,6 +30,10 @@ check-all: ## make test, then fuzzing and a longer soak
 c: ## the C library and its examples: target/c/{lib,include}, target/examples/c (needs Rust and a C compiler)
 	@.ci/setup-rust.sh
 	.ci/build-c.sh
+
+c-bare: ## the C library without an operating system: target/bare/TRIPLE (TRIPLE=thumbv7em-none-eabi)
+	@.ci/setup-rust.sh $(or $(TRIPLE),thumbv7em-none-eabi)
+	.ci/build-bare.sh $(or $(TRIPLE),thumbv7em-none-eabi)
 
 install-c: ## the C library, its header and grpclb.pc under PREFIX (default /usr/local; DESTDIR is heeded)
 	@.ci/setup-rust.sh
