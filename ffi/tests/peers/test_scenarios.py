@@ -5,6 +5,7 @@ A language is one line in LANGUAGES: the command, to which the scenario's file i
 
 import difflib
 import subprocess
+import sys
 import unittest
 
 from harness import PROGRAMS, TOP, scratch
@@ -15,6 +16,7 @@ LANGUAGES = {
     "rust": ([PROGRAMS / "scenario"], TOP),
     "c": ([PROGRAMS.parents[1] / "examples" / "c" / "scenario"], TOP),
     "go": ([PROGRAMS.parents[1] / "examples" / "go" / "scenario"], TOP),
+    "python": (["env", f"PYTHONPATH={PROGRAMS.parents[1] / 'python'}", sys.executable, "-m", "grpclb.examples.scenario"], TOP),
     "node": (["sh", "-c", '"$(.ci/setup-node.sh)" wasm/examples/scenario.mjs "$0"'], TOP),
 }
 

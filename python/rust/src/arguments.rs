@@ -91,3 +91,14 @@ pub(crate) fn describe(value: &Bound<'_, PyAny>) -> String {
         _ => kind,
     }
 }
+
+/// Moments as numbers.
+pub(crate) trait Moments {
+    fn and_nanos(self) -> Option<u64>;
+}
+
+impl Moments for Option<grpclb::core::time::Instant> {
+    fn and_nanos(self) -> Option<u64> {
+        self.map(grpclb::core::time::Instant::as_nanos)
+    }
+}

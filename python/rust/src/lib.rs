@@ -9,7 +9,9 @@
 mod arguments;
 mod blocking;
 mod completion;
+mod connection;
 mod interrupt;
+mod picker;
 mod process;
 mod reactor;
 mod settings;
@@ -17,12 +19,29 @@ mod stream;
 
 use pyo3::prelude::*;
 
+/// Python's memory is aligned to 16 octets and no further, whatever a Rust type asks for: what asks for more is boxed.
+const fn fits<T>() {
+    assert!(align_of::<T>() <= 16);
+}
+const _: () = {
+    fits::<blocking::Channel>();
+    fits::<completion::Completion>();
+    fits::<connection::Connection>();
+    fits::<picker::Picker>();
+    fits::<reactor::Reactor>();
+    fits::<stream::Stream>();
+};
+
 #[pymodule]
 mod _grpclb {
     #[pymodule_export]
     use super::blocking::Channel;
     #[pymodule_export]
     use super::completion::Completion;
+    #[pymodule_export]
+    use super::connection::{BlockedError, ClosedError, Connection};
+    #[pymodule_export]
+    use super::picker::Picker;
     #[pymodule_export]
     use super::reactor::Reactor;
     #[pymodule_export]
