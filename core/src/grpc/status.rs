@@ -81,7 +81,7 @@ impl Code {
     /// responses are not final and are to be passed over before.
     pub const fn from_http(status: u16) -> Code {
         match status {
-            400 => Code::INTERNAL,
+            400 | 431 => Code::INTERNAL,
             401 => Code::UNAUTHENTICATED,
             403 => Code::PERMISSION_DENIED,
             404 => Code::UNIMPLEMENTED,
@@ -201,6 +201,7 @@ mod tests {
     fn from_http_is_the_published_table() {
         let table = [
             (400, Code::INTERNAL),
+            (431, Code::INTERNAL),
             (401, Code::UNAUTHENTICATED),
             (403, Code::PERMISSION_DENIED),
             (404, Code::UNIMPLEMENTED),
