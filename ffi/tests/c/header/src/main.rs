@@ -78,18 +78,55 @@ mod tests {
         assert!(committed == header(), "stale: cargo run -p grpclb-header");
     }
 
+    /// All files with that ending, one after the other.
+    fn sources(folder: &str, ending: &str) -> String {
+        let files = std::fs::read_dir(top().join(folder)).expect("a folder");
+        let paths = files.map(|file| file.expect("a file").path());
+        let wanted = paths.filter(|path| path.extension().is_some_and(|found| found == ending));
+        wanted.map(|path| std::fs::read_to_string(path).expect("text")).collect()
+    }
+
+    /// Name and body of each exported function.
+    fn functions(sources: &str) -> Vec<(&str, &str)> {
+        let found = sources.split("extern \"C\" fn ").skip(1).filter(|text| text.starts_with("grpclb_"));
+        let parts = found.map(|text| {
+            let (name, rest) = text.split_once('(').expect("arguments");
+            (name, rest.split("\n}\n").next().expect("a body"))
+        });
+        parts.collect()
+    }
+
+    /// They take nothing that could be wrong, and do nothing that could go wrong.
+    const PLAIN: [&str; 3] = ["grpclb_version", "grpclb_code_name", "grpclb_conn_align"];
+
     #[test]
     fn every_exported_function_is_in_the_header() {
-        let header = header();
-        let mut count = 0;
-        for file in std::fs::read_dir(top().join("src/capi")).expect("the sources") {
-            let text = std::fs::read_to_string(file.expect("a file").path()).expect("text");
-            for line in text.lines().filter(|line| line.contains("extern \"C\" fn grpclb_")) {
-                let name = line.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).expect("a name");
-                assert!(header.contains(&format!("{name}(")), "{name} is not in the header");
-                count += 1;
-            }
+        let (header, sources) = (header(), sources("src/capi", "rs"));
+        let functions = functions(&sources);
+        assert!(functions.len() > 60, "{}", functions.len());
+        for (name, _) in functions {
+            assert!(header.contains(&format!("{name}(")), "{name} is not in the header");
         }
-        assert!(count > 10, "{count}");
+    }
+
+    /// The body of each runs in a guard, or in one of the helpers that do nothing else.
+    #[test]
+    fn every_exported_function_holds_panics_back() {
+        const GUARDS: [&str; 8] =
+            ["guard(", "guard_value(", "guard_quietly(", "make(", "within(", "command(", "plainly(", "turn("];
+        let sources = sources("src/capi", "rs");
+        for (name, body) in functions(&sources) {
+            let guarded = GUARDS.iter().any(|guard| body.contains(guard));
+            assert!(guarded || PLAIN.contains(&name), "{name} lets panics through");
+        }
+    }
+
+    #[test]
+    fn every_exported_function_is_tried_with_null() {
+        let (sources, tests) = (sources("src/capi", "rs"), sources("tests/c", "c"));
+        for (name, _) in functions(&sources) {
+            let tried = tests.contains(&format!("{name}(NULL"));
+            assert!(tried || PLAIN.contains(&name), "no test gives NULL to {name}");
+        }
     }
 }
