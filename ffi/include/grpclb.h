@@ -194,7 +194,7 @@
 // Of grpclb_picker_pick: the call goes to the subchannel.
 #define GRPCLB_PICK_SUBCHANNEL 0
 
-// The call waits: pick again when grpclb_picker_version changes.
+// The call waits: pick again when grpclb_picker_version is another than before this pick.
 #define GRPCLB_PICK_QUEUE 1
 
 // TRANSIENT_FAILURE: the call fails with UNAVAILABLE; one that waits for ready waits as for QUEUE.

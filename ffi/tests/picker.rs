@@ -4,7 +4,8 @@ mod common;
 
 use common::Watchdog;
 use grpclb::core::balancer::{
-    Action, Address, Config, Connectivity, Endpoint, Pick, SubchannelEvent, SubchannelId,
+    Action, Address, Boxed, Channel, Config, Connectivity, Endpoint, Pick, Position, ServiceConfig, Sizes,
+    SubchannelEvent, SubchannelId,
 };
 use grpclb::core::time::{Duration, Instant};
 use grpclb::{Picker, PickerError};
@@ -240,4 +241,105 @@ fn many_pickers_in_turn() {
             assert_eq!(picker.address(id), Some(format!("10.0.0.{}:50051", turn % n + 1)));
         }
     }
+}
+
+/// The picker is the core's channel: whatever is told to both, they want and pick the same.
+#[test]
+fn random_verbs_come_out_as_the_cores() {
+    let mut state = 1u64;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % below
+    };
+    let addresses: Vec<Address<'_>> = (1..=40).map(|n| Address::Ip(([10, 0, 0, n], 50051).into())).collect();
+    let configs = [
+        "{}",
+        ROUND_ROBIN,
+        WEIGHTED,
+        r#"{"loadBalancingConfig":[{"pick_first":{"shuffleAddressList":true}}]}"#,
+    ];
+    let mut reached = [0u32; 4]; // picks, by kind
+    for round in 0..400 {
+        let config = Config { seed: round, ..Config::default() };
+        let picker = Picker::new(&config, round);
+        let mut channel = Channel::new(Boxed::new(Sizes { addresses: 64, text: 0 }), &config);
+        let position = Position::new(round);
+        let (mut now, mut ids) = (NOW, Vec::new());
+        for _ in 0..80 {
+            match random(14) {
+                0 | 1 => {
+                    let endpoints: Vec<Endpoint<'_>> = (0..random(30))
+                        .map(|_| {
+                            let first = random(addresses.len() - 3);
+                            let addresses = &addresses[first..first + 1 + random(2)];
+                            Endpoint { addresses, weight: random(4) as u32 }
+                        })
+                        .collect();
+                    let config = configs[random(4)];
+                    let taken = picker.handle_resolution(now, &endpoints, config).is_ok();
+                    let parsed = ServiceConfig::parse(config).expect("good");
+                    assert_eq!(channel.handle_resolution(now, &endpoints, &parsed).is_ok(), taken);
+                }
+                2 => {
+                    picker.handle_resolution_error(now);
+                    channel.handle_resolution_error(now);
+                }
+                3 => {
+                    picker.connect(now);
+                    channel.connect(now);
+                }
+                4 => {
+                    let busy = random(2) == 1;
+                    picker.set_busy(now, busy);
+                    channel.set_busy(now, busy);
+                }
+                5 | 6 => {
+                    // A little, to the next timer, or half an hour.
+                    let next = channel.poll_timeout().filter(|_| random(3) > 0);
+                    now = next
+                        .unwrap_or(now)
+                        .max(now.after(Duration::from_millis([1, 300, 1_800_000][random(3)])));
+                    picker.handle_timeout(now);
+                    channel.handle_timeout(now);
+                }
+                7..=10 if !ids.is_empty() => {
+                    let id: SubchannelId = ids[ids.len() - 1 - random(ids.len().min(20))];
+                    let event = [
+                        SubchannelEvent::Ready,
+                        SubchannelEvent::Ready,
+                        SubchannelEvent::Failed,
+                        SubchannelEvent::Lost,
+                    ];
+                    let event = event[random(4)];
+                    picker.handle_subchannel(now, id, event);
+                    channel.handle_subchannel(now, id, event);
+                }
+                _ => {}
+            }
+            for _ in 0..random(4) {
+                let pick = picker.pick(now);
+                assert_eq!(pick, channel.pick(now, &position));
+                reached[match pick {
+                    Pick::Subchannel(_) => 0,
+                    Pick::Queue => 1,
+                    Pick::Fail => 2,
+                    Pick::Drop => 3,
+                }] += 1;
+            }
+            loop {
+                let action = picker.poll_action();
+                assert_eq!(action, channel.poll_action());
+                match action {
+                    None => break,
+                    Some(Action::Connect(id)) => ids.push(id),
+                    Some(_) => {}
+                }
+            }
+            assert_eq!(picker.state(), channel.state());
+            assert_eq!(picker.version(), channel.picker_version());
+            assert_eq!(picker.poll_timeout(), channel.poll_timeout());
+            assert_eq!(picker.ready_count(), channel.ready_count());
+        }
+    }
+    assert!(reached[..3].iter().all(|n| *n > 1_000), "{reached:?}");
 }

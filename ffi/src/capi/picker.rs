@@ -31,7 +31,7 @@ pub const GRPCLB_ACTION_CLOSE: i32 = 3;
 
 /// Of grpclb_picker_pick: the call goes to the subchannel.
 pub const GRPCLB_PICK_SUBCHANNEL: i32 = 0;
-/// The call waits: pick again when grpclb_picker_version changes.
+/// The call waits: pick again when grpclb_picker_version is another than before this pick.
 pub const GRPCLB_PICK_QUEUE: i32 = 1;
 /// TRANSIENT_FAILURE: the call fails with UNAVAILABLE; one that waits for ready waits as for QUEUE.
 pub const GRPCLB_PICK_FAIL: i32 = 2;

@@ -242,7 +242,7 @@ impl Picker {
     }
 
     /// Changes whenever picks may come out differently, the state included: a call that was told [`Pick::Queue`] tries
-    /// again then.
+    /// again when it is another than before that pick.
     pub fn version(&self) -> u32 {
         self.stamp.load(Ordering::Acquire) as u32
     }
@@ -312,7 +312,8 @@ impl Picker {
     #[cold]
     fn pick_anew(&self, now: Instant) -> Pick {
         let (shared, pick) = self.verb(|Inner { shared, channel, .. }| {
-            if channel.state() == Connectivity::Idle {
+            let idle = channel.state() == Connectivity::Idle;
+            if idle {
                 channel.connect(now);
             }
             let stamp = self.latest(channel);
@@ -322,7 +323,8 @@ impl Picker {
                 let shape = channel.build_picker(&mut words).unwrap_or_default();
                 *shared = Arc::new(Shared { stamp, state: channel.state(), shape, words });
             }
-            (shared.clone(), shared.pick(&self.position.0))
+            // As the core has it, whatever comes of leaving IDLE.
+            (shared.clone(), if idle { None } else { shared.pick(&self.position.0) })
         });
         let slot = slot(shared.stamp);
         let _ = SEEN.try_with(|seen| seen.borrow_mut()[slot] = Some(shared));
