@@ -202,7 +202,10 @@ impl Play {
             )
         };
         let players: Vec<String> = self.players.iter().map(player).collect();
-        format!(r#"{{"policy":"{}","most":{MOST},"backends":[{}]}}"#, self.policy, players.join(","))
+        // Which run of the demo it is, so that an old page knows a new one.
+        let demo = std::process::id();
+        let (policy, players) = (self.policy, players.join(","));
+        format!(r#"{{"demo":{demo},"policy":"{policy}","most":{MOST},"backends":[{players}]}}"#)
     }
 
     fn command(&mut self, what: &str, query: &str, gateway: &Handle) -> Told<()> {

@@ -177,6 +177,22 @@ describe('the page', () => {
   })
 })
 
+test('the demo ends, and is started again: the page says so, and goes on', LIMIT, async () => {
+  const first = await served('--port', '0')
+  const page = await (await chromium()).newPage()
+  const calls = async () => Number((await page.locator('#calls').textContent()).replace(/\D/g, ''))
+  await page.goto(first.url)
+  await until('calls', async () => (await calls()) > 20)
+  await first.kill9()
+  await until('told', async () => /The demo has ended/.test(await page.getByRole('alert').textContent()))
+  const made = await calls()
+  await page.waitForTimeout(500)
+  assert.ok((await calls()) - made <= 5, 'it goes on calling nobody')
+  await served('--port', new URL(first.url).port)
+  await until('it goes on', async () => (await page.getByRole('alert').count()) === 0 && (await calls()) > 20)
+  assert.match(await page.locator('.percent').first().textContent(), /3\d\.\d %/)
+})
+
 describe('no page', () => {
   test('a taken port is told, and the story goes on', LIMIT, async () => {
     const first = await served('--port', '0')

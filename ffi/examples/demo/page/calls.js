@@ -17,7 +17,9 @@ export const BUCKETS = 120
 
 export class Caller {
   rate = 0
+  /** No new calls: the user wants none; there is nobody to call. */
   paused = false
+  held = false
   /** All calls that have ended, and those of them that failed. */
   calls = 0
   failed = 0
@@ -48,7 +50,7 @@ export class Caller {
     // No more than may run at once is made up for: a rate that cannot be held is not held.
     this.#due = Math.min(this.#due + (this.rate * (now - this.#last)) / 1000, AT_ONCE)
     this.#last = now
-    if (this.paused) this.#due = 0
+    if (this.paused || this.held) this.#due = 0
     while (this.#due >= 1 && this.#running < AT_ONCE) {
       this.#due -= 1
       this.#call(this.#channel)

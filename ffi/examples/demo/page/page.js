@@ -33,14 +33,19 @@ caller.onCall = (call, error) => {
   }
 }
 
-/** Failures that come together are told together. */
-const failures = { count: 0, text: '', timer: undefined }
+/** Failures of one run are one line, which counts on. */
+const failures = { count: 0, text: '', last: 0, line: undefined, timer: undefined }
 function failure(error) {
+  const now = performance.now()
+  if (now - failures.last > 2000) Object.assign(failures, { count: 0, line: undefined })
   failures.count += 1
+  failures.last = now
   failures.text = error.codeName ? `${error.codeName}: ${error.message}` : String(error)
   failures.timer ??= setTimeout(() => {
-    log(`${failures.count === 1 ? 'One call' : `${failures.count} calls`} failed. ${failures.text}`, 'bad')
-    Object.assign(failures, { count: 0, timer: undefined })
+    const text = `${failures.count === 1 ? 'One call' : `${whole(failures.count)} calls`} failed. ${failures.text}`
+    if (failures.line) failures.line.querySelector('span').textContent = text
+    else failures.line = log(text, 'bad')
+    failures.timer = undefined
   }, 700)
 }
 
@@ -60,7 +65,8 @@ function log(text, kind = '') {
   line.append(at, words)
   byId('log').querySelector('.hint')?.remove()
   byId('log').prepend(line)
-  while (byId('log').children.length > 7) byId('log').lastChild.remove()
+  while (byId('log').children.length > 30) byId('log').lastChild.remove()
+  return line
 }
 
 function mark(text) {
@@ -71,6 +77,7 @@ function mark(text) {
 let fault
 /** Something is wrong with the page itself; said until it is well again. */
 function trouble(text) {
+  if (text && fault) return
   fault?.remove()
   fault = undefined
   if (!text) return
@@ -85,10 +92,16 @@ function trouble(text) {
 
 const events = new EventSource('demo/events')
 events.onmessage = ({ data }) => {
+  const next = JSON.parse(data)
+  if (stage.demo && next.demo !== stage.demo) return location.reload() // another run of it
+  caller.held = false
   trouble()
-  show(JSON.parse(data))
+  show(next)
 }
-events.onerror = () => trouble('The demo has ended, or cannot be reached. Start it again with make demo; this page goes on by itself.')
+events.onerror = () => {
+  caller.held = true
+  trouble('The demo has ended, or cannot be reached. Start it again with make demo; this page goes on by itself.')
+}
 
 /** Asks the demo to do something; what changes comes back as an event. */
 async function command(what, parameters = {}) {
