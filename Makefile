@@ -1,5 +1,5 @@
 # The front door. `make help` lists what there is; everything is set up on the way.
-.PHONY: help demo test check-all c go c-bare install-c wasm python bench fuzz conformance clean
+.PHONY: help demo test check-all c go c-bare install-c wasm python bench bench-wasm fuzz conformance clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -54,6 +54,9 @@ go: ## the C library, and the Go examples over it: target/examples/go (needs Rus
 bench: ## benchmarks (criterion); ARGS=… goes to them
 	@.ci/setup-rust.sh
 	cargo bench -p grpclb-benches $(if $(ARGS),-- $(ARGS))
+
+bench-wasm: wasm ## messages of a gRPC-Web stream: the npm package and grpc-web, nanoseconds each
+	"$$(.ci/setup-node.sh)" wasm/test/bench.mjs "$$(.ci/setup-wasm.sh)"
 
 fuzz: ## fuzzing, a short run of each target (SECONDS_EACH=30)
 	@.ci/setup-rust.sh

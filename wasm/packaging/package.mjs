@@ -2,7 +2,7 @@
 // budget.json. OUT/bindgen has what wasm-bindgen and wasm-opt made.
 
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
@@ -28,6 +28,7 @@ const link = join(source, 'node_modules', 'grpclb');
 rmSync(link, { recursive: true, force: true });
 symlinkSync(relative(dirname(link), pkg), link, 'dir');
 
+for (const old of readdirSync(out).filter((name) => name.endsWith('.tgz'))) rmSync(join(out, old));
 execFileSync('npm', ['pack', '--silent', '--pack-destination', out], { cwd: pkg, stdio: ['ignore', 'ignore', 'inherit'] });
 
 // As an application gets it.
