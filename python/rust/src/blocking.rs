@@ -100,6 +100,7 @@ impl Channel {
     }
 
     fn endpoints(&self, py: Python<'_>) -> PyResult<Vec<(String, u8)>> {
+        self.made_in.check()?;
         let endpoints = py.detach(|| self.channel.endpoints());
         interrupt::check().map(|()| numbered(endpoints))
     }
