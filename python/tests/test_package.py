@@ -291,7 +291,9 @@ class Readme(Served):
     def test_its_python(self):
         """The README's lines, but for the target."""
         for readme in (TOP / "README.md", TOP / "python" / "README.md"):
-            for block in re.findall(r"^```python\n(.*?)^```$", readme.read_text(), re.M | re.S):
+            blocks = re.findall(r"^```python\n(.*?)^```$", readme.read_text(), re.M | re.S)
+            self.assertTrue(blocks, readme)
+            for block in blocks:
                 program = re.sub(r'"(dns|ipv4):[^"]*"', f'"{self.target}"', block)
                 self.assertNotEqual(program, block)
                 out = run([sys.executable, "-c", program], env=environment())
