@@ -182,6 +182,12 @@ pub(super) struct Plan {
     octets: usize,
 }
 
+// The object's alignment is that of the whole: grpclb_conn_align says it, and grpclb_conn_free makes the layout again.
+const _: () = assert!(
+    align_of::<grpclb_conn>() >= align_of::<StreamSlot>()
+        && align_of::<grpclb_conn>() >= align_of::<CallSlot>()
+);
+
 impl Plan {
     fn of(sizes: Sizes) -> Option<Plan> {
         let octets = sizes.decoder_table.checked_add(sizes.encoder_table)?;
