@@ -3,11 +3,12 @@
 #[path = "../examples/gateway/proxy/mod.rs"]
 mod proxy;
 
+use grpclb::core::grpc::Code;
 use grpclb::{Channel, Server, ServerHandle};
 use proxy::{Gateway, Handle, Reply};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 const ROUND_ROBIN: &str = r#"{"loadBalancingPolicy":"round_robin"}"#;
@@ -142,7 +143,7 @@ fn new_calls_go_to_new_backends_and_those_that_run_end_where_they_are() {
 fn a_body_that_stands_still_ends_its_call() {
     let (server, at) = backend("one", Duration::ZERO);
     let gateway = Gateway::bind("127.0.0.1:0", Channel::builder(&format!("ipv4:{at}"))).expect("listens");
-    let gateway = gateway.body_patience(Duration::from_millis(100));
+    let gateway = gateway.patience(Duration::from_millis(100));
     let address = gateway.local_addr();
     let handle = gateway.spawn().expect("starts");
     let mut socket = connect(address);
@@ -153,6 +154,36 @@ fn a_body_that_stands_still_ends_its_call() {
     socket.read_to_string(&mut said).expect("is read");
     assert!(said.contains("grpc-status: 1") && said.contains("stands still"), "{said}");
     assert!(call(address).contains("one"));
+    handle.stop();
+    server.stop();
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_gone_after_a_while() {
+    let (over, ended) = mpsc::channel();
+    let over = Mutex::new(over);
+    let server = Server::builder()
+        .streaming("/a.B/Endless", move |stream| {
+            while stream.send(&[0; 16_384]).is_ok() {}
+            over.lock().unwrap().send(stream.over()).expect("the test listens");
+            Ok(())
+        })
+        .bind("127.0.0.1:0")
+        .expect("binds")
+        .spawn();
+    let target = format!("ipv4:{}", server.local_addr().expect("TCP has an address"));
+    let gateway = Gateway::bind("127.0.0.1:0", Channel::builder(&target)).expect("listens");
+    let gateway = gateway.patience(Duration::from_millis(200));
+    let address = gateway.local_addr();
+    let handle = gateway.spawn().expect("starts");
+    let mut socket = connect(address);
+    let head = "POST /a.B/Endless HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc-web\r\ncontent-length: 5\r\n\r\n";
+    socket.write_all(head.as_bytes()).expect("is written");
+    socket.write_all(&[0; 5]).expect("is written");
+    let code = ended.recv_timeout(Duration::from_secs(20)).expect("the backend hears of it");
+    assert_eq!(code, Some(Code::CANCELLED));
+    // It was there all the time.
+    drop(socket);
     handle.stop();
     server.stop();
 }

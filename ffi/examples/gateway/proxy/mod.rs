@@ -72,8 +72,8 @@ const MAX_CONNECTIONS: usize = 4_096;
 /// How long a client may take to say what it speaks, and to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a request's body over HTTP/1.1 may stand still.
-const BODY_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a client may stand still in the middle of something.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long to wait when the system has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -151,7 +151,7 @@ impl Gateway {
             reactor,
             files: None,
             routes: None,
-            patience: BODY_PATIENCE,
+            patience: PATIENCE,
             commands: mpsc::unbounded_channel(),
         })
     }
@@ -171,9 +171,10 @@ impl Gateway {
         self
     }
 
-    /// How long a body over HTTP/1.1 may stand still (default 60 s): a call whose client sends no more ends with CANCELLED
-    /// then. Over HTTP/2 a stream may rest, and its connection is asked now and then whether it lives.
-    pub(crate) fn body_patience(mut self, patience: Duration) -> Gateway {
+    /// How long a client may stand still (default 60 s). One that takes no octet of what waits for it is gone then; a call
+    /// over HTTP/1.1 whose body does not come ends with CANCELLED. (Over HTTP/2 a stream may rest; its connection is asked
+    /// now and then whether it lives.)
+    pub(crate) fn patience(mut self, patience: Duration) -> Gateway {
         self.patience = patience;
         self
     }
@@ -293,7 +294,7 @@ impl Service {
         self.clients.set(self.clients.get() + 1);
         let client = Client(Rc::clone(self));
         tokio::task::spawn_local(async move {
-            let mut socket = Socket::new(socket);
+            let mut socket = Socket::new(socket, client.0.patience);
             let speaks = tokio::time::timeout(HEAD_TIMEOUT, socket.starts_with(PREFACE));
             match speaks.await {
                 Ok(Ok(true)) => http2::serve(&client.0, socket).await,

@@ -10,9 +10,6 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A client that takes no octet for so long is gone.
-const STALLED: Duration = Duration::from_secs(60);
-
 thread_local! {
     /// Where reads go first: hyper's buffers cannot be read into without `unsafe`.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; 64 * 1024].into_boxed_slice());
@@ -24,15 +21,17 @@ pub(crate) struct Socket {
     stream: TcpStream,
     /// The octets that were read, until they are taken.
     first: Vec<u8>,
-    /// Runs while the client takes nothing.
+    /// A client that takes no octet for so long is gone.
+    patience: Duration,
+    /// Runs while it takes nothing.
     stalled: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream) -> Socket {
+    pub(crate) fn new(stream: TcpStream, patience: Duration) -> Socket {
         // Frames are written whole: waiting for more (Nagle) only delays them. It fails for a dead socket alone.
         let _ = stream.set_nodelay(true);
-        Socket { stream, first: Vec::new(), stalled: None }
+        Socket { stream, first: Vec::new(), patience, stalled: None }
     }
 
     /// Reads until it is decided whether the first octets are `preface`.
@@ -99,7 +98,8 @@ impl Write for Socket {
             self.stalled = None;
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALLED)));
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
