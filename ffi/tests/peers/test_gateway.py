@@ -689,3 +689,31 @@ class Faults(Case):
             peers[answer.headers.get("grpclb-peer")] += 1
         self.assertGreaterEqual(codes[0], 299, codes)
         self.assertGreater(min(peers[servers[0].address], peers[servers[2].address]), 130, peers)
+
+    def test_killed_and_restarted_under_load(self):
+        """Every response is whole: its status says what happened."""
+        servers = [backend(self.start, f"b{number}").listening() for number in range(3)]
+        self.gateway_before("ipv4:" + ",".join(server.address for server in servers), "--service-config", ROUND_ROBIN,
+                            "--wait-ready", "3")
+        over, codes = threading.Event(), collections.Counter()
+
+        def calls(number):
+            connection, seen = self.http(), collections.Counter()
+            while not over.is_set():
+                seen[self.call(connection, (WEB, TEXT)[number % 2]).code] += 1
+            return seen
+
+        with futures.ThreadPoolExecutor(8) as pool:
+            callers = [pool.submit(calls, number) for number in range(8)]
+            for round in range(3):
+                time.sleep(0.3)
+                servers[round].kill()
+                time.sleep(0.3)
+                servers[round] = backend(self.start, f"b{round}", servers[round].port).listening()
+            over.set()
+            for caller in callers:
+                codes += caller.result(LIMIT)
+        self.assertLessEqual(set(codes), {0, 14}, codes)
+        self.assertGreater(codes[0], 500, codes)
+        # What was in its hands at a kill, and no more.
+        self.assertLessEqual(codes[14], 3 * 8, codes)

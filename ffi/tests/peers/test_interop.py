@@ -58,6 +58,17 @@ class OurClientGoServer(Interop):
         self.assertEqual(done.code, 2, done)
 
 
+class GoClientThroughGateway(Interop):
+    """All of it passes the gateway unharmed."""
+
+    @classmethod
+    def setUpClass(cls):
+        behind = free_port()
+        cls.start_shared(PROGRAMS / "interop_server", "--port", behind).listening()
+        cls.port = cls.start_shared(PROGRAMS / "gateway", "--listen", "127.0.0.1:0", "--target",
+                                    f"ipv4:127.0.0.1:{behind}").listening().port
+
+
 class OurClientOurServer(Interop):
     @classmethod
     def setUpClass(cls):
@@ -78,6 +89,7 @@ def fill_in():
         name = f"test_{case}"
         setattr(GoClientOurServer, name, lambda self, case=case: self.play(go_client, case))
         setattr(OurClientOurServer, name, lambda self, case=case: self.play(our_client, case))
+        setattr(GoClientThroughGateway, name, lambda self, case=case: self.play(go_client, case))
         setattr(OurClientGoServer, name, lambda self, case=case: self.play(our_client, case))
 
 
