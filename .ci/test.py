@@ -43,7 +43,7 @@ def node(*tests):
 
 
 PROGRAMS = ["cargo", "build", "--release", "-p", "grpclb", "--examples"]
-TONIC_WEB = ["cargo", "build", "--release", "-p", "grpclb-benches", "--example", "tonic_web_server"]
+TONIC_WEB = ["cargo", "build", "-p", "grpclb-benches", "--example", "tonic_web_server"]  # as part tonic has built it
 
 PARTS = [
     Part("driver", "this driver counts honestly", [sys.executable, ".ci/unittests.py", ".ci", "test_driver"], minutes=1),

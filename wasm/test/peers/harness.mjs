@@ -13,7 +13,8 @@ import { fileURLToPath } from 'node:url'
 
 export const here = path.dirname(fileURLToPath(import.meta.url))
 export const top = path.resolve(here, '../../..')
-export const programs = path.join(process.env.CARGO_TARGET_DIR ?? path.join(top, 'target'), 'release/examples')
+const target = process.env.CARGO_TARGET_DIR ?? path.join(top, 'target')
+export const programs = path.join(target, 'release/examples')
 
 /** What is done when all tests of the file are over; a hook of its own would belong to the hook that starts it. */
 const ends = []
@@ -21,6 +22,10 @@ after(async () => {
   const broken = (await Promise.allSettled(ends.map((end) => end()))).filter(({ status }) => status === 'rejected')
   if (broken.length) throw broken[0].reason
 })
+
+/** Should the tests themselves break off. */
+const children = []
+process.once('exit', () => children.forEach((child) => child.kill('SIGKILL')))
 
 /** What a set-up script names: the place of a tool. */
 export function tool(name) {
@@ -59,6 +64,7 @@ export function start(argv, options = {}) {
     if (child.said.includes('panicked')) throw new Error(`${argv.join(' ')} panicked:\n${child.said}`)
   }
   ends.push(child.kill9)
+  children.push(child)
   return child
 }
 
@@ -79,7 +85,7 @@ export async function listening(argv, options) {
 }
 
 export const grpcio = () => listening([tool('python'), path.join(top, 'ffi/tests/peers/grpcio_web.py')])
-export const tonicWeb = () => listening([path.join(programs, 'tonic_web_server')])
+export const tonicWeb = () => listening([path.join(target, 'debug/examples/tonic_web_server')])
 
 /** Our gateway before gRPC servers, none of which is missing when the first call comes. */
 export function gateway(backends, config, ...flags) {
