@@ -166,6 +166,7 @@ fn how_far_a_stream_is() {
     let running = reactor.progress(stream).expect("it runs");
     assert_eq!(running, Progress { has_headers: true, waiting: 1, is_sending: false, has_ended: false });
     assert!(reactor.headers(stream).eq([(&b"x-initial"[..], &b"i"[..])]));
+    assert!(reactor.peer(stream).is_some());
     reactor.half_close(stream);
     while !reactor.progress(stream).expect("not taken").has_ended {
         turn(&mut reactor);

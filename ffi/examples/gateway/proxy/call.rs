@@ -5,7 +5,6 @@ use super::body::Body;
 use super::fields::{self, PEER};
 use super::form::{Form, Incoming, Outgoing, Status};
 use super::upstream::{Answer, Call, Head, Upstream};
-use grpclb::core::bytes::Fields;
 use grpclb::core::grpc::{Code, timeout};
 use grpclb::host::reactor::Completion;
 use hyper::body::{Body as HttpBody, Bytes, Frame};
@@ -49,7 +48,7 @@ where
     match poll_fn(|cx| exchange.poll_head(cx)).await {
         Ok(Head::Initial(metadata)) => {
             let peer = exchange.link.call.peer();
-            let mut headers = writer.head(Fields::new(&metadata));
+            let mut headers = writer.head(&metadata);
             put_peer(&mut headers, peer.as_deref());
             let answering = Answering { exchange, writer, message: Vec::new(), trailers: None, over: false };
             respond(headers, Body::Call(Box::new(answering)))

@@ -63,6 +63,12 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<String> {
     values.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect()
 }
 
+/// Those of a backend's metadata that may go on.
+pub(crate) fn leaving(entries: &Entries) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    let entries = entries.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
+    entries.filter(|(name, value)| may_leave(name, value))
+}
+
 /// Appends a field, unless HTTP does not allow it.
 pub(crate) fn put(headers: &mut HeaderMap, name: &[u8], value: &[u8]) {
     if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
@@ -80,6 +86,8 @@ pub(crate) fn map(fields: Fields<'_>) -> HeaderMap {
 }
 
 /// Metadata that outlives what it was lent from.
-pub(crate) fn owned<'f>(metadata: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(crate) type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
+pub(crate) fn owned<'f>(metadata: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> Entries {
     metadata.map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
 }

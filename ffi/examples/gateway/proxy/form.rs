@@ -47,28 +47,9 @@ impl Form {
             };
         }
         let essence = content_type.split(|&octet| octet == b';').next().unwrap_or_default().trim_ascii();
-        match essence.to_ascii_lowercase().as_slice() {
-            b"application/grpc" | b"application/grpc+proto" => Spoken::Form(Form::Grpc),
-            [
-                b'a',
-                b'p',
-                b'p',
-                b'l',
-                b'i',
-                b'c',
-                b'a',
-                b't',
-                b'i',
-                b'o',
-                b'n',
-                b'/',
-                b'g',
-                b'r',
-                b'p',
-                b'c',
-                b'+',
-                format @ ..,
-            ] => Spoken::Format(String::from_utf8_lossy(format).into_owned()),
+        match essence.to_ascii_lowercase().strip_prefix(b"application/grpc") {
+            Some(b"" | b"+proto") => Spoken::Form(Form::Grpc),
+            Some([b'+', format @ ..]) => Spoken::Format(String::from_utf8_lossy(format).into_owned()),
             _ => Spoken::Other,
         }
     }
@@ -144,7 +125,7 @@ pub(crate) struct Status {
     pub(crate) code: Code,
     pub(crate) message: String,
     /// `-bin` values raw.
-    pub(crate) metadata: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) metadata: fields::Entries,
 }
 
 impl Status {
@@ -158,18 +139,12 @@ impl Status {
         let metadata = fields::owned(completion.reply.trailers());
         Status { code: completion.code, message: completion.message.clone(), metadata }
     }
-
-    /// What of the metadata may go on.
-    fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
-        let entries = self.metadata.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
-        entries.filter(|(name, value)| fields::may_leave(name, value))
-    }
 }
 
 impl Outgoing {
     /// The header fields of a response with a body.
-    pub(crate) fn head<'f>(&self, metadata: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone) -> HeaderMap {
-        let metadata = metadata.filter(|(name, value)| fields::may_leave(name, value));
+    pub(crate) fn head(&self, metadata: &fields::Entries) -> HeaderMap {
+        let metadata = fields::leaving(metadata);
         match self {
             Outgoing::Grpc => {
                 let mut headers = HeaderMap::new();
@@ -188,13 +163,13 @@ impl Outgoing {
     pub(crate) fn trailers_only(&self, status: &Status) -> HeaderMap {
         match self {
             Outgoing::Grpc => {
-                let mut headers = self.head(std::iter::empty());
+                let mut headers = self.head(&Vec::new());
                 headers.extend(trailers_of(status));
                 headers
             }
             Outgoing::Web { form, format, .. } => {
                 let text = status.message.as_bytes();
-                let metadata = status.entries().filter(|(name, value)| fields::may_leave(name, value));
+                let metadata = fields::leaving(&status.metadata);
                 let mut memory = vec![0; room(text.len(), metadata.clone())];
                 let only = transcode::trailers_only(*form, format, status.code, text, metadata, &mut memory);
                 fields::map(only.unwrap_or(EMPTY))
@@ -222,11 +197,11 @@ impl Outgoing {
         match self {
             Outgoing::Grpc => Some(trailers_of(status)),
             Outgoing::Web { form, response, .. } => {
-                let text = status.message.as_bytes();
-                let room = form.encoded_len(trailers::frame_len(status.code, text, status.entries()));
+                let (text, metadata) = (status.message.as_bytes(), fields::leaving(&status.metadata));
+                let room = form.encoded_len(trailers::frame_len(status.code, text, metadata.clone()));
                 append(to, room, |to| {
                     // There is room for it, its fields were looked at, and messages are written whole.
-                    let written = response.trailers(status.code, text, status.entries(), to);
+                    let written = response.trailers(status.code, text, metadata, to);
                     debug_assert_eq!(written, Ok(()));
                 });
                 None
@@ -244,11 +219,12 @@ fn trailers_of(status: &Status) -> HeaderMap {
         append(&mut text, percent::encoded_len(octets), |to| percent::encode(octets, to));
         fields::put(&mut headers, b"grpc-message", &text);
     }
-    put_encoded(&mut headers, status.entries());
+    put_encoded(&mut headers, fields::leaving(&status.metadata));
     headers
 }
 
-const EMPTY: grpclb::core::web::Fields<'static> = grpclb::core::web::Fields::new(&[]);
+/// In place of a head that does not fit: there is [`room`] for all that a backend's connection lets through.
+const EMPTY: web::Fields<'static> = web::Fields::new(&[]);
 
 /// Metadata in its form on the wire of HTTP/2.
 fn put_encoded<'f>(headers: &mut HeaderMap, metadata: impl Iterator<Item = (&'f [u8], &'f [u8])>) {

@@ -1,5 +1,6 @@
 //! The backends: one reactor, driven by a task of the same event loop as the clients' connections.
 
+use super::fields;
 use grpclb::core::balancer::Connectivity;
 use grpclb::host::reactor::{CallKey, Completion, Reactor};
 use std::cell::RefCell;
@@ -32,8 +33,8 @@ struct Waiters {
 
 /// What came back first.
 pub(crate) enum Head {
-    /// Initial metadata, packed.
-    Initial(Vec<u8>),
+    /// Initial metadata, `-bin` values raw.
+    Initial(fields::Entries),
     /// The call ended without any.
     Over(Box<Completion>),
 }
@@ -90,8 +91,8 @@ impl Call {
 
     pub(crate) fn poll_head(&self, cx: &mut Context<'_>) -> Poll<Head> {
         let mut reactor = self.inner.reactor.borrow_mut();
-        if let Some(metadata) = reactor.header(self.key) {
-            return Poll::Ready(Head::Initial(metadata.packed().to_vec()));
+        if reactor.progress(self.key).is_some_and(|progress| progress.has_headers) {
+            return Poll::Ready(Head::Initial(fields::owned(reactor.headers(self.key))));
         }
         if let Some(over) = reactor.take(self.key) {
             return Poll::Ready(Head::Over(Box::new(over)));

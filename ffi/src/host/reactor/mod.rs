@@ -31,7 +31,6 @@ pub use calls::CallKey;
 use calls::{Kind, Outcome, Stage};
 use grpclb_core::balancer::Connectivity;
 use grpclb_core::grpc::Code;
-use grpclb_core::http2::Fields;
 use grpclb_core::time::Instant;
 use machine::{Machine, WAKER};
 use mio::{Events, Poll, Waker};
@@ -259,16 +258,11 @@ impl Reactor {
         })
     }
 
-    /// The initial metadata of a stream that has not been taken, in order, `-bin` values decoded.
+    /// The initial metadata of a stream that has not been taken, in order, `-bin` values decoded. A stream whose status
+    /// came alone has none.
     pub fn headers(&mut self, call: CallKey) -> impl Iterator<Item = (&[u8], &[u8])> {
         let record = self.machine.work.calls.get(call).filter(|record| record.has_header);
         record.into_iter().flat_map(|record| record.outcome.metadata.header())
-    }
-
-    /// The initial metadata of a call, `-bin` values decoded, once it has come. One whose status came alone has none.
-    pub fn header(&mut self, call: CallKey) -> Option<Fields<'_>> {
-        let record = self.machine.work.calls.get(call)?;
-        record.has_header.then(|| record.outcome.metadata.header())
     }
 
     /// The endpoint that serves a call, once it has one.
