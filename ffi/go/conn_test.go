@@ -128,6 +128,10 @@ func TestConnPair(t *testing.T) {
 	client.PollEvents(func(e *grpclb.ConnEvent) { ends[e.Call] = e.Err() })
 	is(t, ends[call], codes.DeadlineExceeded)
 	is(t, ends[other], codes.Canceled)
+	late := must(client.StartCall(now, head, -time.Second)) // which has passed
+	client.HandleTimeout(now + 1)
+	client.PollEvents(func(e *grpclb.ConnEvent) { ends[e.Call] = e.Err() })
+	is(t, ends[late], codes.DeadlineExceeded)
 	// The end.
 	client.Shutdown(now)
 	pump(t, now, client, server)

@@ -123,7 +123,7 @@ func (s *clientStream) SendMsg(message any) error {
 		d.mu.Lock()
 		if s.over || s.cancelled != nil || s.call.ended || d.closed {
 			d.mu.Unlock()
-			return io.EOF
+			return s.ended()
 		}
 		result := d.reactor.Send(s.call.id, s.out)
 		if result >= 0 {
@@ -134,12 +134,21 @@ func (s *clientStream) SendMsg(message any) error {
 		case result >= 0:
 			return nil
 		case result == capi.ErrEnded:
-			return io.EOF
+			return s.ended()
 		case result != capi.ErrBlocked:
 			return internal("the message cannot be sent: " + capi.CodeName(result))
 		}
 		<-s.sendable
 	}
+}
+
+// ended is what SendMsg gives then. Generated stubs of a call with one request give up when that fails: nil, so that
+// they go on to RecvMsg, which has the status.
+func (s *clientStream) ended() error {
+	if s.desc.ClientStreams {
+		return io.EOF
+	}
+	return nil
 }
 
 // CloseSend says that no more messages come; it does not wait.
