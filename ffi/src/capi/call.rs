@@ -4,7 +4,6 @@ use super::config::{self, Sized32};
 use super::{GRPCLB_ERR_ARGUMENT, GRPCLB_ERR_NULL};
 use super::{guard_quietly, text};
 use crate::host::call::{Call, Reply, Status};
-use crate::host::reactor::Completion;
 use crate::host::reactor::calls::Outcome;
 use crate::host::reactor::metadata::PAIRS;
 use grpclb_core::grpc::Code;
@@ -297,23 +296,6 @@ impl Place {
             peer: outcome.peer.clone(),
         };
         self.outcome(&mut copy, pick_order)
-    }
-
-    /// What a reactor's call left.
-    pub(super) fn completion(&mut self, done: Completion) -> i32 {
-        let code = number(done.code);
-        self.set(code, done.message.as_bytes(), done.reply.peer());
-        let (reply, memory) = self.parts();
-        memory.response = done.response;
-        if code != 0 {
-            memory.response.clear();
-        }
-        reply.response = memory.response.as_ptr();
-        reply.response_len = memory.response.len();
-        reply.pick_order = done.reply.pick_order();
-        memory.reply = done.reply;
-        self.entries();
-        code
     }
 
     /// Points at the metadata of `memory.reply`.

@@ -4,6 +4,7 @@ use super::call::{Place, grpclb_call, grpclb_reply, with_call};
 use super::channel::{grpclb_channel_config, make, state_number};
 use super::{GRPCLB_ERR_BUSY, GRPCLB_ERR_NULL, GRPCLB_ERR_RUNNING, GRPCLB_ERR_SYSTEM};
 use super::{guard, guard_quietly, text};
+use crate::host::reactor::calls::Stage;
 use crate::host::reactor::{CallKey, Reactor};
 use std::ffi::c_char;
 use std::sync::{Mutex, MutexGuard, TryLockError};
@@ -161,8 +162,13 @@ pub unsafe extern "C" fn grpclb_reactor_take(
         let place = unsafe { Place::check(reply) }?;
         place.fill(|place| {
             // SAFETY: a reactor of ours or NULL.
-            let done = unsafe { borrow(reactor) }?.reactor.take(key(call)).ok_or(GRPCLB_ERR_RUNNING)?;
-            Ok(place.completion(done))
+            let mut inner = unsafe { borrow(reactor) }?;
+            let record = inner.reactor.record(key(call)).filter(|record| record.stage == Stage::Ended);
+            let record = record.ok_or(GRPCLB_ERR_RUNNING)?;
+            // The buffers change places, so that neither side allocates for the next call.
+            let code = place.outcome(&mut record.outcome, record.pick_order);
+            inner.reactor.forget(key(call));
+            Ok(code)
         })
     })
 }
