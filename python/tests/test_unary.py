@@ -211,6 +211,36 @@ class Blocking(Both, Served):
         with grpclb.Channel(f"ipv4:127.0.0.1:{free_port()}") as channel:
             self.assertFalse(channel.channel_ready(0.1))
 
+    def test_subscribers(self):
+        with grpclb.Channel(self.target) as channel:
+            grpc.channel_ready_future(channel).result(timeout=10)
+            states, ready = [], threading.Event()
+
+            def heard(state):
+                states.append(state)
+                if state is grpc.ChannelConnectivity.READY:
+                    ready.set()
+
+            channel.subscribe(heard, try_to_connect=True)
+            self.assertTrue(ready.wait(5))
+            channel.unsubscribe(heard)
+            channel.unsubscribe(heard)
+        with grpclb.Channel(f"ipv4:127.0.0.1:{free_port()}") as channel, self.assertRaises(grpc.FutureTimeoutError):
+            grpc.channel_ready_future(channel).result(timeout=0.3)
+
+    def test_grpcs_interceptors(self):
+        """They wrap any channel that behaves."""
+
+        class Stamp(grpc.UnaryUnaryClientInterceptor):
+            def intercept_unary_unary(self, proceed, details, request):
+                details = details._replace(metadata=[("initial-stamp", "1")])
+                return proceed(details, request)
+
+        with grpclb.Channel(self.target) as channel:
+            stub = Stub(grpc.intercept_channel(channel, Stamp()))
+            _, call = stub.EmptyCall.with_call(pb.Empty())
+            self.assertEqual(call.initial_metadata()["initial-stamp"], "1")
+
     def test_a_deserializer_that_fails(self):
         with grpclb.Channel(self.target) as channel:
             bad = channel.unary_unary("/grpc.testing.TestService/EmptyCall", None, lambda octets: 1 / 0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import _grpclb, _streams
@@ -322,6 +323,7 @@ class Channel:
         )
         self._target = target
         self._closed = False
+        self._subscribers: dict[Any, threading.Event] = {}
 
     def unary_unary(
         self,
@@ -382,6 +384,27 @@ class Channel:
     def endpoints(self) -> list[tuple[str, ChannelConnectivity]]:
         """Each endpoint's address and state."""
         return [(address, connectivity(state)) for address, state in self._core.endpoints()]
+
+    def subscribe(self, callback: Callable[[ChannelConnectivity], None], try_to_connect: bool = False) -> None:
+        """Calls ``callback(state)`` now and whenever the state changes, on a thread of its own, until `unsubscribe`."""
+        self._subscribers[callback] = stop = threading.Event()
+
+        def watch() -> None:
+            told = None
+            while not (stop.is_set() or self._closed):
+                state = self._core.state(try_to_connect)
+                if state != told:
+                    callback(connectivity(state))
+                    told = state
+                self._core.wait_for_state_change(state, 0.2)
+
+        threading.Thread(target=watch, daemon=True, name="grpclb subscriber").start()
+
+    def unsubscribe(self, callback: Callable[[ChannelConnectivity], None]) -> None:
+        """Ends what `subscribe` began."""
+        stop = self._subscribers.pop(callback, None)
+        if stop is not None:
+            stop.set()
 
     def close(self) -> None:
         """Ends the channel and its calls (CANCELLED). Later calls are a ValueError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Generator, Mapping
@@ -63,11 +64,12 @@ class Call:
     def __init__(self, channel: Channel, deserialize: Deserializer, timeout: float | None) -> None:
         self._channel = channel
         self._deserialize = deserialize
-        self._deadline = None if timeout is None else channel._time() + timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
         self._key = -1
         self._done: Done | None = None
-        self._waiters: list[asyncio.Future[None]] = []
-        self._callbacks: list[Callable[[Any], None]] = []
+        # Both are None until the first comes: most calls have one waiter and no callback.
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._callbacks: list[Callable[[Any], None]] | None = None
 
     # -- what the channel tells
 
@@ -76,14 +78,18 @@ class Call:
         self._done = done
         self._channel._forget(self._key)
         _wake(self._waiters)
-        for callback in self._callbacks:
-            self._channel._run(callback, self)
-        self._callbacks.clear()
+        if self._callbacks is not None:
+            for callback in self._callbacks:
+                self._channel._run(callback, self)
+            self._callbacks = None
 
     def _ended(self) -> asyncio.Future[None]:
         """What is done when the call is."""
         waiter = self._channel._future()
-        self._waiters.append(waiter)
+        if self._waiters is None:
+            self._waiters = [waiter]
+        else:
+            self._waiters.append(waiter)
         return waiter
 
     async def _wait(self) -> Done:
@@ -125,14 +131,16 @@ class Call:
 
     def time_remaining(self) -> float | None:
         """Seconds until the deadline; None without one."""
-        return None if self._deadline is None else max(0.0, self._deadline - self._channel._time())
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Calls ``callback(call)`` at the end, or now when that was."""
-        if self._done is None:
-            self._callbacks.append(callback)
-        else:
+        if self._done is not None:
             callback(self)
+        elif self._callbacks is None:
+            self._callbacks = [callback]
+        else:
+            self._callbacks.append(callback)
 
     async def initial_metadata(self) -> Metadata:
         """What came before any message; waits for it."""
@@ -742,7 +750,8 @@ class Channel:
             for end in ends:
                 end.cancel()
         self._core.close()
-        if self._loop is not None:
+        # What ran on a loop that is closed can be told to nobody any more.
+        if self._loop is not None and not self._loop.is_closed():
             self._turn()
             self._detach()
 
@@ -872,10 +881,6 @@ class Channel:
 
     # -- for the calls
 
-    def _time(self) -> float:
-        assert self._loop is not None
-        return self._loop.time()
-
     def _future(self) -> asyncio.Future[None]:
         assert self._loop is not None
         return self._loop.create_future()
@@ -921,7 +926,9 @@ def _weakly(method: Callable[[], None]) -> Callable[[], None]:
     return call
 
 
-def _wake(waiters: list[asyncio.Future[None]]) -> None:
+def _wake(waiters: list[asyncio.Future[None]] | None) -> None:
+    if waiters is None:
+        return
     for waiter in waiters:
         if not waiter.done():
             waiter.set_result(None)
