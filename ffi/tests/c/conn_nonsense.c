@@ -1,4 +1,5 @@
-/* The connection without sockets, treated badly: NULL, numbers that are none, memory that does not fit, garbage. */
+/* The connection without sockets, treated badly: NULL, numbers that are none, memory that does not fit, garbage;
+ * conn_nonsense ROUNDS for more of the latter. */
 #include "check.h"
 
 static const uint64_t NOW = 1000;
@@ -316,13 +317,14 @@ static void anything(uint32_t number) {
     }
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     null_everywhere();
     configs();
     memory_that_does_not_fit();
     heads();
     calls_that_are_none();
-    for (uint32_t number = 0; number < 1000; number++)
+    uint32_t rounds = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1000;
+    for (uint32_t number = 0; number < rounds; number++)
         anything(number);
     puts("conn_nonsense: ok");
     return 0;
