@@ -1,10 +1,13 @@
 """The C client: what the Rust one is asked, in three files, asked of it (after .ci/build-c.sh)."""
 
+import socket
+
 import test_arguments
 import test_backends
-from harness import PROGRAMS, UNAVAILABLE, Case, backend, free_port
+from harness import DEADLINE_EXCEEDED, PROGRAMS, UNAVAILABLE, Case, backend, free_port, until
 
-GREETER = [str(PROGRAMS.parents[1] / "examples" / "c" / "greeter_client")]
+EXAMPLES = PROGRAMS.parents[1] / "examples" / "c"
+GREETER = [str(EXAMPLES / "greeter_client")]
 
 
 class Backends(test_backends.Backends):
@@ -51,3 +54,41 @@ class Faults(Case):
         server = backend(self.start, "b0").listening()
         for name in ("", "x" * 100_000, "\u00e9\n"):
             self.greet_ok([server.address], 3, "--name", name)
+
+
+class WithoutSockets(Case):
+    """sans_io_client: the library's connection, with a socket of the program's own."""
+
+    def greet(self, address, *names):
+        return self.start(EXAMPLES / "sans_io_client", address, *names)
+
+    def test_many_at_once(self):
+        server = backend(self.start, "b0").listening()
+        names = [f"\u00e9{number}" for number in range(64)]
+        client = self.greet(server.address, *names)
+        self.assertEqual(client.process.wait(20), 0, client.output())
+        self.assertEqual(sorted(client.output().splitlines()), sorted(f"Hello {name} from b0" for name in names))
+
+    def test_the_server_is_killed_in_a_call(self):
+        server = backend(self.start, "b0", 0, "--delay-ms", 10_000).listening()
+        client = self.greet(server.address, "one", "two")
+        until("the server is called", lambda: "called" in server.output())
+        server.kill()
+        self.assertEqual(client.process.wait(20), UNAVAILABLE, client.output())
+        self.assertEqual(sorted(line.split(": ")[:2] for line in client.output().splitlines()),
+                         [["one", "UNAVAILABLE"], ["two", "UNAVAILABLE"]], client.output())
+
+    def test_its_deadline_passes(self):
+        server = backend(self.start, "b0", 0, "--delay-ms", 10_000).listening()
+        client = self.greet(server.address, "one")
+        self.assertEqual(client.process.wait(20), DEADLINE_EXCEEDED, client.output())
+        self.assertTrue(client.output().startswith("one: DEADLINE_EXCEEDED: "), client.output())
+
+    def test_a_server_of_another_protocol(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = self.greet(f"127.0.0.1:{listener.getsockname()[1]}", "one")
+            peer, _ = listener.accept()
+            with peer:
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                self.assertEqual(client.process.wait(20), UNAVAILABLE, client.output())
+        self.assertTrue(client.output().startswith("one: UNAVAILABLE: "), client.output())
