@@ -89,7 +89,7 @@ PARTS = [
          PROGRAMS, peers("costs"), needs=("python", "valgrind")),
     Part("wasm", "the npm package: sizes, calls, failover, hostile answers, packed, bundled, typed; gateways to grpcio servers",
          PROGRAMS, [".ci/build-wasm.sh"], [".ci/wasm.sh"], node("calls", "channel", "hostile", "package"), peers("node"),
-         needs=("python", "bare", "node", "wasm")),
+         minutes=15, needs=("python", "bare", "node", "wasm")),
     Part("scenarios", "the same picks in every language, octet by octet",
          PROGRAMS, ["make", "go"], ["make", "python"], [".ci/build-wasm.sh"], peers("scenarios"),
          needs=("python", "package", "bare", "node", "wasm", "go-toolchain"), minutes=15),

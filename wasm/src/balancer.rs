@@ -7,6 +7,7 @@ use crate::{SHARED, Shared, place};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use grpclb_core::balancer::{
     Action, Address, Channel, Config, Connectivity, Endpoint, EndpointSlot, Parts, Pick, Position,
     ResolutionError, ServiceConfig, Sizes, Storage, SubchannelEvent, SubchannelId, SubchannelSlot,
@@ -53,6 +54,8 @@ struct Balancer {
     position: Position,
     /// The text of the latest good service config.
     config: String,
+    /// IP addresses as they were written: `Display` would bring the standard library's, which is larger than the rest of it.
+    texts: Vec<(SocketAddr, String)>,
 }
 
 static BALANCERS: Single<Slab<Balancer>> = Single::new(Slab::new());
@@ -66,7 +69,7 @@ fn verb<R>(number: u32, none: R, run: impl FnOnce(&mut Balancer, &mut Shared) ->
 }
 
 fn duration(millis: f64) -> Duration {
-    Duration::try_from_secs_f64(millis.max(0.0) / 1e3).unwrap_or(Duration::MAX)
+    Duration::from_nanos((millis * 1e6) as u64) // saturates
 }
 
 fn instant(millis: f64) -> Instant {
@@ -113,7 +116,7 @@ pub fn balancer_new(
     };
     let channel = Channel::new(Heap::new(Sizes { addresses: 4, text: 256 }), &config);
     let position = Position::new(position as u64);
-    BALANCERS.with(|all| all.insert(Balancer { channel, position, config: String::new() }))
+    BALANCERS.with(|all| all.insert(Balancer { channel, position, config: String::new(), texts: Vec::new() }))
 }
 
 /// Gives it back.
@@ -132,11 +135,11 @@ impl<'i> Input<'i> {
         u32::from_le_bytes(*number)
     }
 
-    fn text(&mut self) -> &'i [u8] {
+    fn text(&mut self) -> &'i str {
         let len = self.number() as usize;
         let (text, rest) = self.0.split_at_checked(len).unwrap_or_default();
         self.0 = rest;
-        text
+        core::str::from_utf8(text).unwrap_or_default()
     }
 }
 
@@ -158,25 +161,29 @@ pub fn balancer_resolution(number: u32, now: f64, len: u32, opaque: bool) -> u32
         let mut input = Input(shared.input.get(..len as usize).unwrap_or_default());
         let count = input.number();
         let mut all = Vec::new();
+        let mut texts = Vec::new();
         let mut ranges = Vec::new();
         for endpoint in 0..count {
             let (weight, addresses, first) = (input.number(), input.number(), all.len());
             for address in 0..addresses {
                 let text = input.text();
-                match core::str::from_utf8(text).map(Address::parse) {
-                    Ok(Ok(address)) => all.push(address),
-                    _ if opaque => all.push(Address::Other(text)),
-                    Ok(Err(error)) => {
+                match Address::parse(text) {
+                    Ok(Address::Ip(ip)) => {
+                        texts.push((ip, String::from(text)));
+                        all.push(Address::Ip(ip));
+                    }
+                    Ok(other) => all.push(other),
+                    Err(_) if opaque => all.push(Address::Other(text.as_bytes())),
+                    Err(error) => {
                         shared.tell(&error);
                         [shared.report[2], shared.report[3]] = [endpoint, address];
                         return BAD_ADDRESS;
                     }
-                    Err(_) => return BAD_ADDRESS,
                 }
             }
             ranges.push((weight, first..all.len()));
         }
-        let text = core::str::from_utf8(input.text()).unwrap_or_default();
+        let text = input.text();
         let (text, wrong) = match ServiceConfig::parse(text) {
             Ok(_) => (String::from(text), None),
             // The endpoints go by the last good one; where there is none, it counts as a failure (gRFC A21).
@@ -200,6 +207,9 @@ pub fn balancer_resolution(number: u32, now: f64, len: u32, opaque: bool) -> u32
         {
             result = channel.handle_resolution(instant(now), &endpoints, &config);
         }
+        if result.is_ok() {
+            balancer.texts = texts;
+        }
         match (result, wrong) {
             (Ok(()), None) => {
                 balancer.config = text;
@@ -210,7 +220,10 @@ pub fn balancer_resolution(number: u32, now: f64, len: u32, opaque: bool) -> u32
                 BAD_CONFIG
             }
             (Err(error), None) => {
-                shared.tell(&error);
+                shared.tell(match error {
+                    ResolutionError::AllWeightsZero => &"the weight of every endpoint is 0",
+                    _ => &"too many endpoints: 65535 addresses at most",
+                });
                 REFUSED
             }
         }
@@ -239,7 +252,9 @@ pub fn balancer_method(number: u32, len: u32) -> f64 {
         shared.report[1] = u32::from(wait.unwrap_or_default());
         shared.report[2] = method.max_request_message_bytes.unwrap_or(u32::MAX);
         shared.report[3] = method.max_response_message_bytes.unwrap_or(u32::MAX);
-        method.timeout.map_or(f64::NAN, |timeout| timeout.as_secs_f64() * 1e3)
+        method.timeout.map_or(f64::NAN, |timeout| {
+            timeout.as_secs() as f64 * 1e3 + f64::from(timeout.subsec_nanos()) / 1e6
+        })
     })
 }
 
@@ -339,7 +354,7 @@ pub fn balancer_state(number: u32) -> u32 {
 pub fn balancer_address(number: u32, subchannel: u32) -> bool {
     verb(number, false, |balancer, shared| match balancer.channel.address(id(subchannel)) {
         Some(address) => {
-            shared.tell_address(address);
+            shared.tell_address(address, &balancer.texts);
             true
         }
         None => false,
@@ -352,7 +367,7 @@ pub fn balancer_address(number: u32, subchannel: u32) -> bool {
 pub fn balancer_endpoint(number: u32, i: u32) -> bool {
     verb(number, false, |balancer, shared| match balancer.channel.endpoint(i as usize) {
         Some(endpoint) => {
-            shared.tell_address(endpoint.address);
+            shared.tell_address(endpoint.address, &balancer.texts);
             shared.report[2] = word(endpoint.id);
             shared.report[3] = state(endpoint.state);
             shared.report[4] = endpoint.weight;
@@ -363,15 +378,20 @@ pub fn balancer_endpoint(number: u32, i: u32) -> bool {
 }
 
 impl Shared {
-    /// As `tell`, but opaque addresses come back as they were given.
-    fn tell_address(&mut self, address: Address<'_>) {
+    /// Leaves an address in the output as it was given.
+    fn tell_address(&mut self, address: Address<'_>, texts: &[(SocketAddr, String)]) {
+        self.output.clear();
         match address {
-            Address::Other(text) => {
-                self.output.clear();
-                self.output.extend_from_slice(text);
-                [self.report[0], self.report[1]] = place(&self.output);
+            Address::Ip(ip) => {
+                let text = texts.iter().find(|(known, _)| *known == ip).map(|(_, text)| text.as_bytes());
+                self.output.extend_from_slice(text.unwrap_or_default());
             }
-            _ => self.tell(&address),
+            Address::Unix(path) => {
+                self.output.extend_from_slice(b"unix:");
+                self.output.extend_from_slice(path);
+            }
+            Address::Other(text) => self.output.extend_from_slice(text),
         }
+        [self.report[0], self.report[1]] = place(&self.output);
     }
 }

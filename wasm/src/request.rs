@@ -22,8 +22,7 @@ pub fn request_head(text: bool, timeout: f64, len: u32) -> i32 {
     SHARED.with(|shared| {
         let input = shared.input.get(..len as usize).unwrap_or_default();
         let metadata: Vec<(&[u8], &[u8])> = Fields::new(input).collect();
-        let timeout =
-            (!timeout.is_nan()).then(|| Duration::try_from_secs_f64(timeout / 1e3).unwrap_or(Duration::MAX));
+        let timeout = (!timeout.is_nan()).then(|| Duration::from_nanos((timeout * 1e6) as u64));
         let head = RequestHead { form: form(text), timeout, metadata: &metadata, ..RequestHead::default() };
         // Base64 makes four octets of three.
         shared.output.clear();

@@ -105,6 +105,30 @@ test('an endpoint that goes takes no call with it, and gets calls again when it 
   channel.close();
 });
 
+test('a call whose request cannot have left goes on to another endpoint', async () => {
+  const [one, two] = await servers(2);
+  const channel = new GrpcWebChannel({ endpoints: [one.url, two.url], serviceConfig: ROUND_ROBIN });
+  await channel.waitForReady(2);
+  await shares(channel, 4);
+  await one.close();
+  await sleep(50); // fetch sees its idle connections end
+  assert.deepEqual(await shares(channel, 10), { [two.url]: 10 });
+  channel.close();
+});
+
+test('calls that fail together are one failure of the endpoint', async () => {
+  let broken = true;
+  const server = await serve((request, response, body) => (broken ? response.socket.destroy() : echo()(request, response, body)));
+  const channel = new GrpcWebChannel({ endpoints: [server.url] });
+  const failed = await Promise.allSettled(Array.from({ length: 10 }, () => channel.unary(METHOD, NOTHING)));
+  assert.ok(failed.every(({ status, reason }) => status === 'rejected' && reason.code === Status.UNAVAILABLE));
+  broken = false;
+  const began = performance.now();
+  await channel.unary(METHOD, NOTHING);
+  assert.ok(performance.now() - began < 900, 'no backoff');
+  channel.close();
+});
+
 test('nobody there: UNAVAILABLE at once, or waiting', async () => {
   for (const endpoints of [[DEAD], [DEAD, DEAD_TOO]]) {
     const channel = new GrpcWebChannel({ endpoints, serviceConfig: ROUND_ROBIN });

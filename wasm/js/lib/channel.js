@@ -51,6 +51,7 @@ export class GrpcWebChannel {
   #maxMessageSize;
   #methods = new Map(); // what the service config says of them
   #calls = new Set();
+  #subchannels = new Map(); // id -> endpoint
   #probes = new Map(); // id -> AbortController
   #waiters = new Set(); // run when picks may come out differently
   #watchers = new Set();
@@ -223,7 +224,7 @@ export class GrpcWebChannel {
       if (call.over !== null) throw call.error(null);
       if (this.#balancer.freed) throw closed();
       const id = this.#balancer.pick(now());
-      if (id >= 0) return { id, endpoint: this.#endpoints.get(this.#balancer.address(id)) };
+      if (id >= 0) return { id, endpoint: this.#subchannels.get(id) };
       const { version } = this.#seen;
       this.#turn(); // a pick may have woken the channel
       if (version !== this.#seen.version) continue;
@@ -260,9 +261,11 @@ export class GrpcWebChannel {
   // Endpoints.
 
   #lost(id, endpoint, error) {
-    if (this.#balancer.freed) return;
+    // Of calls that fail together, the first tells.
+    if (!this.#subchannels.has(id)) return;
     endpoint.failure = error;
     endpoint.streak++;
+    this.#forget(id);
     this.#balancer.subchannel(now(), id, 'LOST');
     this.#turn();
   }
@@ -276,7 +279,7 @@ export class GrpcWebChannel {
       if (action.do === 'connect') this.#connect(action.id);
       else if (action.do === 'close') {
         this.#probes.get(action.id)?.abort();
-        this.#probes.delete(action.id);
+        this.#forget(action.id);
       }
     }
     this.#turning = false;
@@ -299,10 +302,12 @@ export class GrpcWebChannel {
 
   #connect(id) {
     const endpoint = this.#endpoints.get(this.#balancer.address(id));
+    this.#subchannels.set(id, endpoint);
     if (this.#endpoints.size === 1 && endpoint.failure === null) this.#balancer.subchannel(now(), id, 'READY');
     else if (endpoint.streak > 1) {
       // It answered the latest probe, and then no call.
       endpoint.streak = 0;
+      this.#forget(id);
       this.#balancer.subchannel(now(), id, 'FAILED');
     } else this.#probe(id, endpoint);
   }
@@ -327,8 +332,14 @@ export class GrpcWebChannel {
     }
     if (probe.signal.aborted || this.#balancer.freed) return;
     this.#probes.delete(id);
+    if (event === 'FAILED') this.#forget(id);
     this.#balancer.subchannel(now(), id, event);
     this.#turn();
+  }
+
+  #forget(id) {
+    this.#subchannels.delete(id);
+    this.#probes.delete(id);
   }
 
   #arm() {
@@ -391,6 +402,7 @@ export class GrpcWebChannel {
     clearTimeout(this.#timer);
     for (const probe of this.#probes.values()) probe.abort();
     this.#probes.clear();
+    this.#subchannels.clear();
     this.#balancer.shutdown();
     this.#balancer.free();
     for (const call of [...this.#calls]) call.giveUp(Status.CANCELLED, undefined, 'the channel was closed');
