@@ -1,14 +1,19 @@
 //! HTTP/1.1, by hyper.
 
+use super::Service;
 use super::socket::{Clock, Socket};
-use super::{HEAD_TIMEOUT, Service};
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Octets of a request's head, at most, and what is buffered of a body either way.
 const BUFFER: usize = 64 * 1024;
+
+/// How long the next request's head may take, which is how long a connection may be idle: a client that uses it again at the
+/// moment of its end loses a call.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(service: &Rc<Service>, socket: Socket) {

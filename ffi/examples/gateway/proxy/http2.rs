@@ -69,9 +69,9 @@ fn drive(
     cx: &mut Context<'_>,
 ) -> Poll<End> {
     line.borrow_mut().driver = Some(cx.waker().clone());
-    for _ in 0..READS {
+    for read in 1.. {
         let mut begun = Vec::new();
-        let read = socket.poll_take(cx, usize::MAX, |octets| {
+        let taken = socket.poll_take(cx, usize::MAX, |octets| {
             line.borrow_mut().take(octets, &mut begun);
             octets.len()
         });
@@ -83,12 +83,15 @@ fn drive(
             let task = tokio::task::spawn_local(answer).abort_handle();
             line.borrow_mut().at(stream, |place| place.task = Some(task));
         }
-        match read {
-            Poll::Ready(Ok(1..)) => {}
+        match taken {
+            Poll::Ready(Ok(1..)) if read < READS => {}
+            Poll::Ready(Ok(1..)) => {
+                cx.waker().wake_by_ref();
+                break;
+            }
             Poll::Ready(_) => return Poll::Ready(End::Gone),
             Poll::Pending => break,
         }
-        cx.waker().wake_by_ref();
     }
     loop {
         if write(line, socket, cx).is_err() {

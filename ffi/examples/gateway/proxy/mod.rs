@@ -69,7 +69,7 @@ use upstream::Upstream;
 /// Clients at once; further ones are closed, so that they try elsewhere.
 const MAX_CONNECTIONS: usize = 4_096;
 
-/// How long a client may take to say what it speaks, and to send the head of a request.
+/// How long a client may take to say what it speaks.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a client may stand still in the middle of something.
