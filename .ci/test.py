@@ -88,7 +88,7 @@ PARTS = [
     Part("costs", "instructions a call with 1 000 endpoints and with 3, counted by callgrind",
          PROGRAMS, peers("costs"), needs=("python", "valgrind")),
     Part("wasm", "the npm package: sizes, calls, failover, hostile answers, packed, bundled, typed; gateways to grpcio servers",
-         PROGRAMS, [".ci/build-wasm.sh"], [".ci/wasm.sh"], node("calls", "channel", "hostile", "package"), peers("node"),
+         PROGRAMS, [".ci/build-wasm.sh"], [".ci/wasm.sh"], node("calls", "channel", "hostile", "picker", "package"), peers("node"),
          minutes=15, needs=("python", "bare", "node", "wasm")),
     Part("scenarios", "the same picks in every language, octet by octet",
          PROGRAMS, ["make", "go"], ["make", "python"], [".ci/build-wasm.sh"], peers("scenarios"),

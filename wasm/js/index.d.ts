@@ -171,7 +171,7 @@ export declare class GrpcWebChannel {
   /** The endpoints and what is known of them. */
   endpoints(): { url: string; state: ConnectivityState; weight: number }[];
 
-  /** Connects, and waits until `count` endpoints (1) are READY. */
+  /** Connects, and waits until `count` endpoints (1) are READY; with `pick_first` no more than one ever is. */
   waitForReady(count?: number, options?: { timeoutMs?: number; signal?: AbortSignal | null }): Promise<void>;
 
   /** Calls `listener` whenever states change; gives what ends that. */

@@ -288,10 +288,14 @@ export class GrpcWebChannel {
     if (seen.version === this.#seen.version) return;
     this.#seen = seen;
     for (const waiter of [...this.#waiters]) waiter();
+    this.#tell(seen.state);
+  }
+
+  #tell(state) {
     for (const watcher of [...this.#watchers]) {
       // A listener that throws is no reason for a call to fail.
       try {
-        watcher(seen.state);
+        watcher(state);
       } catch (error) {
         queueMicrotask(() => {
           throw error;
@@ -406,12 +410,8 @@ export class GrpcWebChannel {
     this.#balancer.shutdown();
     this.#balancer.free();
     for (const call of [...this.#calls]) call.giveUp(Status.CANCELLED, undefined, 'the channel was closed');
-    for (const watcher of this.#watchers) watcher('SHUTDOWN');
+    this.#tell('SHUTDOWN');
     this.#watchers.clear();
-  }
-
-  [Symbol.dispose ?? Symbol('dispose')]() {
-    this.close();
   }
 }
 

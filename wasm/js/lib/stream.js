@@ -4,8 +4,12 @@ import { Metadata } from './metadata.js';
 import { Exchange } from './response.js';
 import { GrpcError, Status } from './status.js';
 
-// Exchanges of streams that nobody read to the end.
-const forgotten = new FinalizationRegistry((exchange) => exchange.free());
+// Streams that nobody read to the end or cancelled.
+const forgotten = new FinalizationRegistry(({ exchange, call, done }) => {
+  exchange.free();
+  call.giveUp(Status.CANCELLED);
+  done();
+});
 
 function deferred() {
   const it = {};
@@ -38,7 +42,7 @@ export class ServerStream {
     this.#view = view;
     this.#channel = channel;
     this.#exchange = new Exchange(call.maxMessageSize);
-    forgotten.register(this, this.#exchange, this);
+    forgotten.register(this, { exchange: this.#exchange, call, done: channel.done }, this);
     this.#began = this.#begin();
   }
 
