@@ -76,7 +76,7 @@ PARTS = [
     Part("gateway", "browsers' gRPC-Web and plain gRPC through the gateway to three grpcio servers",
          PROGRAMS, peers("gateway"), peers("gateway_http2"), needs=("python",)),
     Part("go", "the Go door: vet, race detector, streams, grpcio's servers and grpc-go's behind it; the README's Go",
-         PROGRAMS, ["make", "go"], [".ci/go.sh"], peers("go"), needs=("python", "go-toolchain")),
+         PROGRAMS, ["make", "go"], [".ci/go.sh"], peers("go"), needs=("python", "go-toolchain"), minutes=15),
     Part("grpc-go", "gRPC's interop suite with grpc-go, both ways", PROGRAMS, peers("interop"),
          needs=("python", "go")),
     Part("conformance", "h2spec's cases, strict, against our HTTP/2 server and client", [".ci/conformance.sh"],

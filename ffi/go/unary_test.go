@@ -494,3 +494,41 @@ func TestCallOptions(t *testing.T) {
 		t.Fatal(ends)
 	}
 }
+
+// The buffers of a call are used again: what is left is the stub's and the message's.
+func TestAllocations(t *testing.T) {
+	conn, err := grpclb.NewClient("ipv4:" + serverProcess(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	client := pb.NewTestServiceClient(conn)
+	ctx := context.Background()
+	var reply pb.SimpleResponse
+	request := &pb.SimpleRequest{ResponseSize: 100, Payload: payload(100)}
+	for _, c := range []struct {
+		name  string
+		most  float64
+		calls func() error
+	}{
+		{"Invoke", 2, func() error { // Payload and its body
+			return conn.Invoke(ctx, pb.TestService_UnaryCall_FullMethodName, request, &reply)
+		}},
+		{"a stub", 4, func() error { // and SimpleResponse, and the stub's list of options
+			_, err := client.UnaryCall(ctx, request)
+			return err
+		}},
+	} {
+		run := func() {
+			if err := c.calls(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Under the race detector, pools forget on purpose.
+		if got := testing.AllocsPerRun(2000, run); got > c.most && !race {
+			t.Errorf("%s: %v allocations a call, of %v", c.name, got, c.most)
+		} else {
+			t.Logf("%s: %v allocations a call", c.name, got)
+		}
+	}
+}
