@@ -29,14 +29,31 @@ function started(exports) {
 
 /** Starts the module, at once. `source`: its octets, or a WebAssembly.Module. Once is enough. */
 export function initSync(source) {
-  if (memory === null) started(glue.initSync({ module: source }));
+  if (memory !== null) return;
+  try {
+    started(glue.initSync({ module: source }));
+  } catch (error) {
+    throw explained(error);
+  }
 }
 
 /** Starts the module. `source`: its octets, a WebAssembly.Module, a Response, or its URL. Once is enough. */
 export async function init(source) {
   if (memory !== null) return;
-  const exports = await glue.default({ module_or_path: source });
+  let exports;
+  try {
+    exports = await glue.default({ module_or_path: source });
+  } catch (error) {
+    throw explained(error);
+  }
   if (memory === null) started(exports);
+}
+
+/** Browsers name `unsafe-eval`, which allows far more than is needed. */
+function explained(error) {
+  if (!(error instanceof WebAssembly.CompileError) || !/content security policy/i.test(error.message)) return error;
+  const words = "grpclb: the page's Content-Security-Policy forbids WebAssembly; its script-src needs 'wasm-unsafe-eval'";
+  return new Error(words, { cause: error });
 }
 
 export function ready() {

@@ -85,7 +85,7 @@ describe('in a page', () => {
 
   test('without it, the error names what is missing', LIMIT, async () => {
     const page = await open("default-src 'none'; script-src 'self'; connect-src 'self'")
-    assert.match(await load(page), /Error: .*(unsafe-eval|Content Security Policy)/)
+    assert.match(await load(page), /^Error: grpclb: .* script-src needs 'wasm-unsafe-eval'$/)
   })
 
   test('the gateway serves page and package (--static)', LIMIT, async () => {
