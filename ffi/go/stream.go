@@ -3,6 +3,7 @@ package grpclb
 import (
 	"context"
 	"io"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -25,6 +26,8 @@ type clientStream struct {
 	headers chan struct{}
 	// Ends the watch over the context.
 	unwatch func() bool
+	// Tells the end to options that asked for it.
+	finish sync.Once
 
 	// Under the driver's mu.
 	hasHeaders, toldHeaders bool
@@ -68,8 +71,12 @@ func (s *clientStream) abort(err error) {
 		d.forget(s.call)
 		s.tellHeaders()
 	}
+	ours := s.cancelled == err
 	d.mu.Unlock()
 	s.call.wake()
+	if ours {
+		s.finish.Do(func() { s.info.finish(err) })
+	}
 }
 
 // tellHeaders lets Header go on. The driver's mu is held.
@@ -242,11 +249,13 @@ func (s *clientStream) end(err error) error {
 		s.unwatch()
 		token(s.sendable)
 		s.call.tell(&s.info)
-		if err == io.EOF {
-			s.info.finish(nil)
-		} else {
-			s.info.finish(err)
-		}
+		s.finish.Do(func() {
+			if err == io.EOF {
+				s.info.finish(nil)
+			} else {
+				s.info.finish(err)
+			}
+		})
 	}
 	return err
 }

@@ -233,6 +233,20 @@ func TestCancelInMidStream(t *testing.T) {
 	}
 }
 
+func TestOnFinishOfAStreamThatIsLeft(t *testing.T) {
+	b := start(t)
+	_, client := dial(t, []*backend{b})
+	ctx, cancel := context.WithCancel(context.Background())
+	ends := make(chan error, 2)
+	must(client.FullDuplexCall(ctx, grpc.OnFinish(func(err error) { ends <- err })))
+	cancel()
+	is(t, <-ends, codes.Canceled)
+	time.Sleep(20 * time.Millisecond)
+	if len(ends) > 0 {
+		t.Fatal("told twice")
+	}
+}
+
 func TestDeadlineOfAStream(t *testing.T) {
 	b := start(t)
 	_, client := dial(t, []*backend{b})

@@ -311,6 +311,27 @@ func TestStates(t *testing.T) {
 	}
 }
 
+func TestIdle(t *testing.T) {
+	noLeak(t)
+	b := start(t)
+	conn, client := dial(t, []*backend{b}, grpclb.WithIdleTimeout(100*time.Millisecond))
+	ctx := within(t, 20*time.Second)
+	for range 3 {
+		if _, err := client.EmptyCall(ctx, &pb.Empty{}); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		for conn.GetState() != connectivity.Idle {
+			if !conn.WaitForStateChange(ctx, conn.GetState()) {
+				t.Fatal(conn.GetState())
+			}
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Fatal(took)
+		}
+	}
+}
+
 func TestUseAfterClose(t *testing.T) {
 	noLeak(t)
 	b := start(t)
