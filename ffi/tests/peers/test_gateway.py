@@ -251,6 +251,21 @@ class Forms(Gateway):
         self.assertNotIn("x-hop", seen)
         self.assertEqual(seen["x-far"], "2")
 
+    def test_metadata_that_cannot_go_on_is_a_status(self):
+        answer = self.unary(b"", x_big="a" * 20_000)
+        self.assertEqual((answer.http, answer.code), (200, 8), answer)
+
+    def test_a_client_that_asks_before_it_sends(self):
+        sock = self.connect()
+        sock.sendall(b"POST /test.Test/Echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc-web\r\n"
+                     b"expect: 100-continue\r\ncontent-length: 6\r\n\r\n")
+        self.assertTrue(sock.recv(1000).startswith(b"HTTP/1.1 100 "))
+        sock.sendall(frame(b"1"))
+        said = b""
+        while b"grpc-status:0" not in said:
+            said += sock.recv(1000) or self.fail(said)
+        self.assertIn(frame(b"1"), said)
+
     def test_deadline_goes_along(self):
         self.unary(b"", grpc_timeout="30S")
         left = self.which().seen["time left"]
@@ -517,6 +532,21 @@ class BadClients(Gateway):
                      b"GET / HTTP/1.1\r\n" + b"".join(b"x-%d: y\r\n" % number for number in range(100_000))):
             said = self.said(head + b"\r\n\r\n")
             self.assertTrue(said == b"" or said.startswith(b"HTTP/1.1 4"), said[:200])
+
+    def test_who_sends_too_much_hears_why(self):
+        """The answer comes before the end of what is sent, and the connection is not cut while that is under way."""
+        post = b"POST /test.Test/Echo HTTP/1.1\r\nhost: x\r\ncontent-type: %s\r\n"
+        long = b"content-length: 8000005\r\n\r\n" + frame(bytes(8_000_000))
+        for request, answer in [
+            (post % b"application/grpc-web" + long, b"grpc-status: 8\r\n"), (post % b"text/plain" + long, b"HTTP/1.1 415 "),
+            (post % b"text/plain" + b"x: " + b"a" * 4_000_000 + b"\r\n\r\n", b"HTTP/1.1 431 "),
+        ]:
+            sock = self.connect()
+            sock.sendall(request)
+            said = b""
+            while more := sock.recv(65536):
+                said += more
+            self.assertIn(answer, said)
 
     def test_many_that_say_nothing(self):
         socks = [self.connect() for _ in range(200)]

@@ -33,10 +33,6 @@ const KEEPALIVE: Duration = Duration::from_secs(300);
 /// Reads in a row: a fast client may not starve the others.
 const READS: usize = 16;
 
-/// How long a connection that was ended is still read, or the system would answer what comes by a reset, which takes along
-/// what was sent.
-const LINGER: Duration = Duration::from_secs(1);
-
 /// Serves a connection to its end.
 pub(crate) async fn serve(service: &Rc<Service>, mut socket: Socket) {
     let line = Rc::new(RefCell::new(Line::new()));
@@ -44,11 +40,7 @@ pub(crate) async fn serve(service: &Rc<Service>, mut socket: Socket) {
     let end = poll_fn(|cx| drive(service, &line, &mut socket, sleep.as_mut(), cx)).await;
     line.borrow_mut().end();
     if let End::Closing = end {
-        let _ = poll_fn(|cx| pin!(&mut socket).poll_shutdown(cx)).await;
-        let drain = async {
-            while let Ok(1..) = poll_fn(|cx| socket.poll_take(cx, usize::MAX, <[u8]>::len)).await {}
-        };
-        let _ = tokio::time::timeout(LINGER, drain).await;
+        socket.linger().await;
     }
 }
 

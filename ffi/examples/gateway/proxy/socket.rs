@@ -2,13 +2,17 @@
 
 use hyper::rt::{Read, ReadBufCursor, Sleep, Timer, Write};
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+/// How long a connection that was ended is still read, and without an octet of it.
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_IDLE: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// Where reads go first: hyper's buffers cannot be read into without `unsafe`.
@@ -44,12 +48,29 @@ impl Socket {
                 return Ok(true);
             }
             let mut octets = [0; 64];
-            let n = std::future::poll_fn(|cx| self.poll_some(cx, &mut octets)).await?;
+            let n = poll_fn(|cx| self.poll_some(cx, &mut octets)).await?;
             if n == 0 {
                 return Ok(false);
             }
             self.first.extend_from_slice(&octets[..n]);
         }
+    }
+
+    /// Ends the connection from this side. What still comes is read for a while: the system would answer it by a reset,
+    /// which takes along what was sent (an answer to a request that was too large, say).
+    pub(crate) async fn linger(mut self) {
+        if poll_fn(|cx| pin!(&mut self).poll_shutdown(cx)).await.is_err() {
+            return;
+        }
+        let drain = async {
+            loop {
+                let read = poll_fn(|cx| self.poll_take(cx, usize::MAX, <[u8]>::len));
+                if !matches!(tokio::time::timeout(LINGER_IDLE, read).await, Ok(Ok(1..))) {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, drain).await;
     }
 
     /// Reads from the socket alone; 0 at its end.
