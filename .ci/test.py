@@ -70,7 +70,7 @@ PARTS = [
          PROGRAMS, ["make", "python"],
          ["{package}", ".ci/unittests.py", "python/tests", "test_unary", "test_streams", "test_sansio", "test_signals",
           "test_package", "test_speed"],
-         ["{package}", ".ci/unittests.py", "ffi/tests/peers", "test_python"], needs=("package",)),
+         ["{package}", ".ci/unittests.py", "ffi/tests/peers", "test_python"], needs=("package",), minutes=12),
     Part("c-bare", "the C door without an operating system: links for a Cortex-M4, has no heap and no panic, runs in QEMU",
          [".ci/bare.sh"], needs=("bare", "arm")),
     Part("gateway", "browsers' gRPC-Web and plain gRPC through the gateway to three grpcio servers",

@@ -304,20 +304,28 @@ class Aio(Both, Served):
         self.channel_test(test)
 
     def test_an_exit_in_a_deserializer_goes_on_after_the_others(self):
-        async def main():
-            async with grpclb.aio.Channel(self.target) as channel:
-                path = "/grpc.testing.TestService/EmptyCall"
-                await channel.unary_unary(path)(b"")
+        path = "/grpc.testing.TestService/EmptyCall"
 
-                def leave(_):
-                    raise SystemExit(5)
+        def leave(_):
+            raise SystemExit(5)
 
-                bad, good = channel.unary_unary(path, None, leave), channel.unary_unary(path)
-                calls = [good(b""), bad(b""), good(b"")]
-                await asyncio.gather(*calls)
+        async def start():
+            good, bad = channel.unary_unary(path), channel.unary_unary(path, None, leave)
+            await good(b"")
+            calls.extend((bad if number == 20 else good)(b"") for number in range(60))
+            await asyncio.sleep(0)  # they go out,
+            time.sleep(0.3)  # and the responses wait, to come in one batch
+            await asyncio.sleep(5)
 
-        with self.assertRaises(SystemExit):
-            asyncio.run(main())
+        calls, channel, loop = [], grpclb.aio.Channel(self.target), asyncio.new_event_loop()
+        try:
+            with self.assertRaises(SystemExit):
+                loop.run_until_complete(start())
+            loop.run_until_complete(asyncio.sleep(0.3))
+            self.assertEqual([number for number, call in enumerate(calls) if not call.done()], [20])
+        finally:
+            loop.run_until_complete(channel.close())
+            loop.close()
 
     def test_cancel(self):
         async def test(channel, stub):

@@ -82,14 +82,14 @@ class Tally:
     """What came of the calls."""
 
     def __init__(self, calls: int) -> None:
-        self.left = calls
+        self.left: int = calls
         self.peers: dict[str, int] = {}
         self.status: dict[int, int] = {}
         self.names: dict[int, str] = {}
         self.picks: list[tuple[int, str]] = []
-        self.answer = ""
+        self.answer: str = ""
         self.failure: tuple[int, str] | None = None
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
 
     def take(self) -> bool:
         """Whether there is a call left to make."""

@@ -19,8 +19,8 @@ class Runner:
     """A scenario that runs."""
 
     def __init__(self, scenario: dict[str, Any]) -> None:
-        self.picker = grpclb.Picker(seed=scenario["seed"], position=scenario["position"])
-        self.now = 0
+        self.picker: grpclb.Picker = grpclb.Picker(seed=scenario["seed"], position=scenario["position"])
+        self.now: int = 0
         self.newest: dict[str, int] = {}
         self.addresses: dict[int, str] = {}
 
