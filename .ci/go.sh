@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.." && . .ci/lib.sh && . .ci/go-env.sh || exit 1
 top=$PWD
 work=$(mktemp -d)
 servers=()
-trap 'kill ${servers[@]+"${servers[@]}"} 2>/dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
-passed=0 failed=0
+trap '[ ! -d "$top/target/c.away" ] || mv "$top/target/c.away" "$top/target/c"; kill ${servers[@]+"${servers[@]}"} 2>/dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
+passed=0 failed=0 skipped=0
 check() { # NAME COMMAND…
     local name=$1
     shift
@@ -46,6 +46,20 @@ tests "tests under cgo's strict pointer checks" env GOEXPERIMENT=cgocheck2 "$go"
 # Without cgo the build fails, in words.
 check "a clear error without cgo" bash -c "cd '$top/ffi/go' && ! CGO_ENABLED=0 '$go' build . 2>'$work/out' && grep -q grpclb_needs_cgo '$work/out'"
 
+# And without the library: what to do about it.
+mv "$top/target/c" "$top/target/c.away"
+check "a clear error without the library" bash -c "! CGO_CFLAGS=-DGRPCLB_NONE=$$ '$go' build . 2>'$work/out' && grep -q 'make go' '$work/out'"
+mv "$top/target/c.away" "$top/target/c"
+
+if command -v pkg-config >/dev/null; then
+    "$top/.ci/build-c.sh" install "$work/prefix" >"$work/log" 2>&1
+    export PKG_CONFIG_PATH="$work/prefix/lib/pkgconfig" LD_LIBRARY_PATH="$work/prefix/lib"
+    tests "tests with the installed library" "$go" test -tags grpclb_installed -count=1 -run 'TestUnary|Example' .
+    unset PKG_CONFIG_PATH LD_LIBRARY_PATH
+else
+    skipped=$((skipped + 1)) && echo "SKIP  the installed library: pkg-config is not there"
+fi
+
 serve() { # PROGRAM FLAGS…: starts a server, its address in $address
     : >"$work/$1"
     "$top/target/release/examples/$1" "${@:2}" >"$work/$1" 2>&1 &
@@ -69,5 +83,5 @@ awk '/^```go$/ { on = 1; next } /^```/ { on = 0 } on' "$top/README.md" | sed "s/
 commands=$(sed -n 's/^\$ \(go mod init greet.*\)$/\1/p' "$top/README.md" | sed "s#\.\./libgrpclb#$top#; s#\bgo mod\b#'$go' mod#g; s#\bgo run\b#'$go' run#")
 check "the README's Go" bash -c "cd '$work/greet' && cp '$top/ffi/go/go.sum' . && $commands >out && grep -q 'world from $address' out"
 
-echo "$passed passed, $failed failed, 0 skipped"
+echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
