@@ -356,6 +356,35 @@ static void events(const char *target) {
     grpclb_reactor_free(reactor);
 }
 
+static void *drive(void *reactor) {
+    grpclb_event some[7];
+    for (int i = 0; i < 500; i++) {
+        int32_t count = grpclb_reactor_poll_events((grpclb_reactor *)reactor, some, 7).count;
+        CHECK((count >= 0 && count <= 7) || count == GRPCLB_ERR_BUSY);
+    }
+    return NULL;
+}
+
+/* Two threads on one reactor, which takes one at a time: the other is told so, and nothing breaks. */
+static void busy(const char *target) {
+    grpclb_reactor *reactor;
+    pthread_t other;
+    IS(grpclb_reactor_new(target, NULL, &reactor, NULL, 0), 0);
+    IS(pthread_create(&other, NULL, drive, reactor), 0);
+    for (int i = 0; i < 500; i++) {
+        grpclb_started s = grpclb_reactor_start_packed(reactor, i % 2 ? GRPCLB_CALL_STREAM : 0, EMPTY, strlen(EMPTY), NULL, 0, 0, 0, NULL, 0);
+        CHECK(s.result == 0 || s.result == GRPCLB_ERR_BUSY);
+        int32_t count = grpclb_reactor_flush(reactor).count;
+        CHECK(count == 0 || count == GRPCLB_ERR_BUSY);
+        if (s.result == 0 && i % 2) {
+            int32_t code = grpclb_reactor_forget(reactor, s.call);
+            CHECK(code == 0 || code == GRPCLB_ERR_BUSY);
+        }
+    }
+    pthread_join(other, NULL);
+    grpclb_reactor_free(reactor);
+}
+
 /* A stream on the caller's loop: ping pong, a full window, what came before the end, cancelling. */
 static void event_streams(const char *target) {
     grpclb_reactor *reactor;
@@ -449,6 +478,7 @@ int main(int argc, char **argv) {
     event_loop(target);
     events(target);
     event_streams(target);
+    busy(target);
     /* The background thread ends with the channel. */
     IS(grpclb_channel_drive_in_background(channel), 0);
     threads();
