@@ -166,6 +166,29 @@ class Signals(Served):
         self.assertEqual(out.splitlines(), ["child b''"] + ["parent b''"] * 3)
 
     @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
+    def test_ctrl_c_after_a_thread_forked(self):
+        """The thread that forks is the child's main thread."""
+        out = self.program("""
+            def forks():
+                with grpclb.Channel(target) as channel:
+                    channel.unary_unary(EMPTY)(b"", metadata=[("sleep-ms", "300")])  # it was asked, and is not the main thread
+                child = os.fork()
+                if child == 0:
+                    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+                    try:
+                        with grpclb.Channel(target) as channel:
+                            channel.unary_unary(EMPTY)(b"", **SLOW)
+                    except KeyboardInterrupt:
+                        os._exit(7)
+                    os._exit(8)
+                print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            thread = threading.Thread(target=forks)
+            thread.start()
+            thread.join()
+            """)
+        self.assertEqual(out, "7\n")
+
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
     def test_fork_of_an_event_loop(self):
         out = self.program("""
             channel = grpclb.aio.Channel(target)

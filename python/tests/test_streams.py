@@ -487,6 +487,19 @@ class Aio(AioKinds, Served):
 
         self.run_with(test)
 
+    def test_close_with_messages_unread(self):
+        async def test():
+            channel = grpclb.aio.Channel(self.target)
+            call = Stub(channel).StreamingOutputCall(asked(1, 1))
+            await asyncio.sleep(0.2)
+            await channel.close()
+            with self.assertRaises(grpclb.RpcError) as caught:
+                await call.read()
+            self.assertIs(caught.exception.code(), grpc.StatusCode.CANCELLED)
+            self.assertTrue(call.done())
+
+        arun(test(), 5)
+
     def test_close(self):
         async def test():
             channel = grpclb.aio.Channel(self.target)

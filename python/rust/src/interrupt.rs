@@ -1,6 +1,7 @@
 //! Ctrl-C: the host library asks, every now and then while a thread waits, whether the wait is to end. Python handles
 //! signals on its main thread only, so the other threads are not asked.
 
+use crate::process;
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -11,13 +12,16 @@ const PAUSE: Duration = Duration::from_millis(10);
 thread_local! {
     /// What the signal's handler raised.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
-    static IS_MAIN: Cell<Option<bool>> = const { Cell::new(None) };
+    /// Whether this is the main thread, and of which process: a fork makes the thread that forks the main one.
+    static IS_MAIN: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
     static ASKED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// The host library's interrupt hook.
 pub(crate) fn hook() -> bool {
-    if IS_MAIN.get() == Some(false) {
+    let process = process::forks();
+    let known = IS_MAIN.get().filter(|(of, _)| *of == process);
+    if known == Some((process, false)) {
         return false;
     }
     let now = Instant::now();
@@ -26,8 +30,8 @@ pub(crate) fn hook() -> bool {
     }
     ASKED.set(Some(now));
     Python::attach(|py| {
-        if IS_MAIN.get().is_none() {
-            IS_MAIN.set(is_main(py).ok());
+        if known.is_none() {
+            IS_MAIN.set(is_main(py).ok().map(|is| (process, is)));
         }
         match py.check_signals() {
             Ok(()) => false,

@@ -8,17 +8,22 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// system call each time.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
+/// Another number in each process.
+pub(crate) fn forks() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
+
 /// The process that made a channel.
 pub(crate) struct Process(u32);
 
 impl Process {
     pub(crate) fn this() -> Process {
-        Process(FORKS.load(Ordering::Relaxed))
+        Process(forks())
     }
 
     /// Refuses any other one.
     pub(crate) fn check(&self) -> PyResult<()> {
-        match self.0 == FORKS.load(Ordering::Relaxed) {
+        match self.0 == forks() {
             true => Ok(()),
             false => Err(PyRuntimeError::new_err(
                 "this channel was made before a fork: make one of its own in the child process",

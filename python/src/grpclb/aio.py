@@ -754,6 +754,9 @@ class Channel:
         if self._loop is not None and not self._loop.is_closed():
             self._turn()
             self._detach()
+        # Streams that had ended, with messages that nobody has read.
+        for call in self._running():
+            call._end(Failed(CANCELLED, "the channel was closed"))
 
     async def __aenter__(self) -> Channel:
         return self
