@@ -27,7 +27,7 @@ export function colours() {
 /** Rows from left to right as text is read; who has no call yet is an empty square. */
 export function squares(canvas, recent, colourOf, colour) {
   const width = canvas.clientWidth
-  const columns = width > 860 ? 42 : width > 560 ? 35 : 21
+  const columns = width > 620 ? 42 : width > 420 ? 30 : 21 // all of them divide 210, and are whole rounds of three
   const gap = width > 560 ? 4 : 3
   const size = (width - gap * (columns - 1)) / columns
   const rows = SQUARES / columns
