@@ -149,8 +149,8 @@ export interface ServerStream extends AsyncIterableIterator<Uint8Array> {
 /**
  * Calls over gRPC-Web, each to one of several endpoints.
  *
- * `fetch` shows no connections. So an endpoint is READY when something answered there (any HTTP answer) to a probe,
- * `grpc.health.v1.Health/Check`; the only endpoint of a channel is taken on trust the first time. It is lost when
+ * `fetch` shows no connections. So an endpoint is READY when something answered there (any HTTP answer) to a probe, a HEAD
+ * of its URL; the only endpoint of a channel is taken on trust the first time. It is lost when
  * `fetch` or a body fails; then probes find out when it is back, after gRPC's backoff (1 s, times 1.6, up to 120 s).
  */
 export declare class GrpcWebChannel {

@@ -18,7 +18,7 @@ export const message = (payload) => frame(0, payload);
 export const trailers = (text = OK) => frame(0x80, text);
 
 /**
- * Answers POSTs with `answer(request, response, body)`; probes (health checks) with UNIMPLEMENTED. Gives
+ * Answers POSTs with `answer(request, response, body)`; probes (HEAD) with 404. Gives
  * `{ url, requests, close }`; it is closed when the tests are over.
  */
 export async function serve(answer, port = 0) {
@@ -27,10 +27,7 @@ export async function serve(answer, port = 0) {
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', () => {
-      if (request.url.endsWith('/grpc.health.v1.Health/Check')) {
-        response.writeHead(200, { 'content-type': 'application/grpc-web+proto', 'grpc-status': '12' });
-        return response.end();
-      }
+      if (request.method === 'HEAD') return response.writeHead(404).end();
       const body = Buffer.concat(chunks);
       requests.push({ url: request.url, method: request.method, headers: request.headers, body });
       return answer(request, response, body);

@@ -1,8 +1,7 @@
 // A channel: endpoints, which of them a call goes to, and the calls.
 //
 // `fetch` shows no connections, so an endpoint's state says what is known of it. An endpoint is READY when something
-// answered there: to the probe that "connecting" is (any HTTP answer to a health check), or, where there is only one
-// endpoint and nothing is known against it, taken on trust. It is lost when `fetch` or a body fails with anything but the
+// answered there: to the probe that "connecting" is (any HTTP answer to a HEAD), or, where there is only one endpoint and nothing is known against it, taken on trust. It is lost when `fetch` or a body fails with anything but the
 // caller's own abort. A probe then tells at once whether it is there all the same; while it is not, or answers probes
 // and fails calls, it is out, and probed again after gRPC's backoff.
 
@@ -14,9 +13,6 @@ import { requestBody, requestHead } from './request.js';
 import { Exchange } from './response.js';
 import { GrpcError, Status } from './status.js';
 import { ServerStream } from './stream.js';
-
-/** What a probe asks for. Any answer will do: most servers say UNIMPLEMENTED. */
-const PROBE = '/grpc.health.v1.Health/Check';
 
 /** What runtimes say of a connection that never came to be: the request did not leave. Browsers do not say. */
 const NEVER_LEFT = new Set([
@@ -321,13 +317,11 @@ export class GrpcWebChannel {
     this.#probes.set(id, probe);
     let event = 'READY';
     try {
-      const call = {
-        left: () => TIMES.minConnectTimeout,
-        metadata: this.#defaults.metadata,
-        body: requestBody(this.#text, new Uint8Array(0)),
-        signal: probe.signal,
-      };
-      const response = await this.#send(endpoint, PROBE, call);
+      // CORS would hide the answers of servers that know it for their methods alone; a page that is isolated by COEP
+      // gets no others.
+      const mode = globalThis.crossOriginIsolated ? 'cors' : 'no-cors';
+      const init = { method: 'HEAD', mode, cache: 'no-store', signal: probe.signal };
+      const response = await this.#fetch(`${endpoint.url}/`, init);
       response.body?.cancel().catch(() => {});
       endpoint.failure = null;
     } catch (error) {
