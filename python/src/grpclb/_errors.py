@@ -16,6 +16,8 @@ class RpcError(Exception):
     own words; every other code is the server's.
     """
 
+    __module__ = "grpclb"
+
     def __init__(self, code: int, details: str, initial: Metadata, trailing: Metadata, peer: str | None) -> None:
         super().__init__(code, details)
         self._number, self._details, self._peer = code, details, peer
@@ -61,17 +63,25 @@ class RpcError(Exception):
 class AioRpcError(RpcError):
     """As `RpcError`, of a call of `grpclb.aio`."""
 
+    __module__ = "grpclb.aio"
+
 
 class UsageError(Exception):
     """A method of a call that this call does not have, or not in this order."""
+
+    __module__ = "grpclb"
 
 
 class FutureTimeoutError(TimeoutError):
     """The time of ``result(timeout)`` ran out; the call goes on."""
 
+    __module__ = "grpclb"
+
 
 class FutureCancelledError(Exception):
     """The call was cancelled on this side."""
+
+    __module__ = "grpclb"
 
 
 # Ours, and the name under which grpc has its own.
