@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 
 	"grpclb/internal/capi"
@@ -213,6 +214,13 @@ func (d *driver) close() bool {
 		<-d.stopped
 		return false
 	}
+	// What streams have not received goes with the reactor: io.EOF must not say that there was nothing.
+	streams := make(map[*clientStream]error)
+	for _, c := range d.calls {
+		if c != nil && c.stream != nil {
+			streams[c.stream] = c.stream.lose(ErrClosed)
+		}
+	}
 	d.reactor.Close()
 	var woken []*call
 	for {
@@ -222,13 +230,25 @@ func (d *driver) close() bool {
 			break
 		}
 	}
+	for _, c := range d.calls {
+		// A reactor that fails does not tell of them.
+		if c != nil && !c.ended {
+			c.ended, c.code, c.message = true, int32(codes.Canceled), "the ClientConn is closed"
+			woken = append(woken, c)
+		}
+	}
 	d.closed = true
 	d.reactor.Free()
+	d.calls = nil
 	d.mu.Unlock()
 	for _, c := range woken {
 		c.wake()
 	}
 	d.poll.Close()
 	<-d.stopped
+	for s, err := range streams {
+		s.call.wake()
+		s.finished(err)
+	}
 	return true
 }

@@ -157,11 +157,17 @@ func (i *callInfo) apply(options []grpc.CallOption) error {
 				return cannot("content-subtype %q: messages are application/grpc, protobuf", o.ContentSubtype)
 			}
 		case grpc.ForceCodecV2CallOption:
+			if o.CodecV2 == nil {
+				return cannot("a codec that is nil")
+			}
 			if o.CodecV2.Name() != "proto" && o.CodecV2.Name() != "" {
 				return cannot("codec %q: messages are application/grpc, so a codec has to be named proto", o.CodecV2.Name())
 			}
 			i.codec = o.CodecV2
 		case grpc.ForceCodecCallOption:
+			if o.Codec == nil {
+				return cannot("a codec that is nil")
+			}
 			if o.Codec.Name() != "proto" && o.Codec.Name() != "" {
 				return cannot("codec %q: messages are application/grpc, so a codec has to be named proto", o.Codec.Name())
 			}

@@ -64,19 +64,30 @@ func (cc *ClientConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, meth
 func (s *clientStream) abort(err error) {
 	d := s.cc.driver
 	d.mu.Lock()
-	if !s.over && s.cancelled == nil {
-		if !s.call.ended || s.readable {
-			s.cancelled = err
-		}
-		d.forget(s.call)
-		s.tellHeaders()
-	}
-	ours := s.cancelled == err
+	err = s.lose(err)
+	d.forget(s.call)
 	d.mu.Unlock()
 	s.call.wake()
-	if ours {
-		s.finish.Do(func() { s.info.finish(err) })
+	s.finished(err)
+}
+
+// lose makes RecvMsg return err, unless the call has ended before and nothing is left to receive: gives how it ends.
+// The driver's mu is held.
+func (s *clientStream) lose(err error) error {
+	switch {
+	case s.cancelled != nil:
+		return s.cancelled
+	case s.call.ended && !s.readable:
+		return s.call.err()
 	}
+	s.cancelled = err
+	s.tellHeaders()
+	return err
+}
+
+// finished tells the end to options that asked for it, once.
+func (s *clientStream) finished(err error) {
+	s.finish.Do(func() { s.info.finish(err) })
 }
 
 // tellHeaders lets Header go on. The driver's mu is held.
@@ -134,6 +145,11 @@ func (s *clientStream) SendMsg(message any) error {
 		}
 		result := d.reactor.Send(s.call.id, s.out)
 		if result >= 0 {
+			if !s.desc.ClientStreams {
+				// Its only one: as with grpc-go this side ends with it.
+				s.halfClosed = true
+				d.reactor.HalfClose(s.call.id)
+			}
 			d.commanded()
 		}
 		d.mu.Unlock()
@@ -160,6 +176,9 @@ func (s *clientStream) ended() error {
 
 // CloseSend says that no more messages come; it does not wait.
 func (s *clientStream) CloseSend() error {
+	if s.halfClosed {
+		return nil
+	}
 	s.halfClosed = true
 	d := s.cc.driver
 	d.mu.Lock()
@@ -183,7 +202,9 @@ func (s *clientStream) RecvMsg(message any) error {
 	// The only one: what is left is the status.
 	switch err := s.recv(nil); err {
 	case nil:
-		return s.end(status.Error(codes.Internal, "grpclb: more than one response to a call that has one"))
+		err = internal("more than one response to a call that has one")
+		s.abort(err)
+		return s.end(err)
 	case io.EOF:
 		s.end(io.EOF)
 		return nil
@@ -249,13 +270,11 @@ func (s *clientStream) end(err error) error {
 		s.unwatch()
 		token(s.sendable)
 		s.call.tell(&s.info)
-		s.finish.Do(func() {
-			if err == io.EOF {
-				s.info.finish(nil)
-			} else {
-				s.info.finish(err)
-			}
-		})
+		if err == io.EOF {
+			s.finished(nil)
+		} else {
+			s.finished(err)
+		}
 	}
 	return err
 }
