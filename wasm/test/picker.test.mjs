@@ -104,6 +104,12 @@ test('wrong arguments, and use after close', () => {
   );
   assert.throws(() => picker.handleSubchannel(0, 1, 'GONE'), /^TypeError: event/);
   assert.throws(() => picker.handleSubchannel(0, -1, 'READY'), /^TypeError: id/);
+  assert.throws(() => picker.handleSubchannel(0, 1), /^TypeError: event: expected .*, not undefined/);
+  for (const id of [undefined, null, 1n, '1']) assert.throws(() => picker.handleSubchannel(0, id, 'READY'), /^TypeError: id/);
+  assert.throws(() => picker.address(), /^TypeError: id/);
+  assert.throws(() => picker.endpoint(), /^TypeError: i:/);
+  assert.throws(() => picker.setBusy(0), /^TypeError: busy/);
+  assert.throws(() => picker.handleResolution(0, new Array(1)), /^TypeError: endpoints\[0\]/);
   picker.handleSubchannel(0, 12_345, 'READY'); // out of use: passed over
   picker.close();
   picker.close();

@@ -35,6 +35,9 @@ export class Metadata {
 
 const encoder = new TextEncoder();
 
+/** What `fetch` says itself. Node's fails for others' words, which would look like a lost endpoint. */
+const OF_FETCH = ['content-length', 'expect'];
+
 /**
  * Packs metadata to send as the core reads it: two octets each for the lengths of name and value, then both. `where`
  * names it in errors. Gives the octets and the names, so that the core can tell which one it refuses.
@@ -53,6 +56,7 @@ export function pack(metadata, where) {
       throw new TypeError(`${where}: expected entries of a name and a value`);
     }
     const name = entry[0].toLowerCase();
+    if (OF_FETCH.includes(name)) throw new TypeError(`${where}["${name}"]: expected a name that is not HTTP's own`);
     for (const value of Array.isArray(entry[1]) ? entry[1] : [entry[1]]) {
       const octets = valueOctets(name, value, where);
       const nameOctets = encoder.encode(name);

@@ -20,13 +20,14 @@ export function known(field, options, names) {
 }
 
 export function choice(field, value, among, otherwise) {
-  if (value === undefined) return otherwise;
+  if (value === undefined && otherwise !== undefined) return otherwise;
   if (!among.includes(value)) throw expected(field, among.map((one) => JSON.stringify(one)).join(' or '), value);
   return value;
 }
 
+/** Without `otherwise` there must be one; so it is with `choice` and `flag`. */
 export function whole(field, value, least, most, otherwise) {
-  if (value === undefined) return otherwise;
+  if (value === undefined && otherwise !== undefined) return otherwise;
   if (!Number.isInteger(value) || value < least || value > most) {
     throw expected(field, `a whole number from ${least} to ${most}`, value);
   }
@@ -34,7 +35,7 @@ export function whole(field, value, least, most, otherwise) {
 }
 
 export function flag(field, value, otherwise) {
-  if (value === undefined) return otherwise;
+  if (value === undefined && otherwise !== undefined) return otherwise;
   if (typeof value !== 'boolean') throw expected(field, 'a boolean', value);
   return value;
 }
@@ -95,7 +96,8 @@ export function response(value) {
 
 /** A method's path. */
 export function path(value) {
-  if (typeof value !== 'string' || !/^\/[!-.0->@-~]+\/[!-.0->@-~]+$/.test(value) || value.includes('#')) {
+  // Nothing that a URL would take for something else: `\`, `..`, `%2e%2e`.
+  if (typeof value !== 'string' || !/^(\/(?!\.\.?(\/|$))[!$&-.0-;=@-Z_a-z~]+){2}$/.test(value)) {
     throw expected('method', 'a path like "/package.Service/Method"', value);
   }
   return value;

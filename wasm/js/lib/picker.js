@@ -38,7 +38,7 @@ export class Picker {
 
   handleResolution(now, endpoints, serviceConfig = '{}') {
     if (!Array.isArray(endpoints)) throw check.expected('endpoints', 'an array', endpoints);
-    const list = endpoints.map((one, i) => endpoint(`endpoints[${i}]`, one));
+    const list = Array.from(endpoints, (one, i) => endpoint(`endpoints[${i}]`, one));
     const config = typeof serviceConfig === 'object' ? JSON.stringify(serviceConfig) : serviceConfig;
     if (typeof config !== 'string') throw check.expected('serviceConfig', 'an object, or its JSON', serviceConfig);
     const wrong = this.#open.resolution(moment(now), list, config, false);
@@ -61,7 +61,7 @@ export class Picker {
   }
 
   setBusy(now, busy) {
-    this.#open.busy(moment(now), check.flag('busy', busy, false));
+    this.#open.busy(moment(now), check.flag('busy', busy));
   }
 
   shutdown() {
