@@ -84,7 +84,10 @@ export interface ChannelOptions {
   serviceConfig?: ServiceConfig;
   /** How requests are written, and what is asked for (`binary`): `text` is base64. Responses may be either. */
   format?: 'binary' | 'text';
-  /** Used instead of the global `fetch`: to send cookies, say, or through a proxy. What it rejects with counts as the network's. */
+  /**
+   * Used instead of the global `fetch`: to send cookies, say, or through a proxy. What it rejects with counts as the
+   * network's. Where its bodies are no streams, messages come when all of them are there.
+   */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
   /** Sent with every call. */
   metadata?: MetadataInit;
@@ -142,7 +145,7 @@ export interface ServerStream extends AsyncIterableIterator<Uint8Array> {
   readonly trailers: Promise<Metadata>;
   /** The base URL that answers; null until it does. */
   readonly endpoint: string | null;
-  /** Gives the call up: reading on throws CANCELLED. */
+  /** Gives the call up: reading on gives what came before, then throws CANCELLED. */
   cancel(): void;
 }
 

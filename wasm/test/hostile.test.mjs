@@ -164,3 +164,90 @@ test('a hundred streams at once, read in turns', async () => {
   for (const messages of all) assert.deepEqual(messages, Array.from({ length: 50 }, (_, i) => String(i)));
   channel.close();
 });
+
+test('a fetch without streams gives the body whole', async () => {
+  const octets = new Uint8Array(Buffer.concat([message('one'), message('two'), trailers()]));
+  const single = new Uint8Array(Buffer.concat([message('one'), trailers()]));
+  for (const body of [undefined, { pipe() {} }]) {
+    const host = (bytes) => ({ status: 200, headers: [['content-type', TYPE]], body, arrayBuffer: async () => bytes.buffer });
+    assert.deepEqual(await outcome(channelOf(() => host(octets))), { messages: ['one', 'two'], code: Status.OK });
+    assert.equal(Buffer.from((await channelOf(() => host(single)).unary(METHOD, NOTHING)).message).toString(), 'one');
+  }
+});
+
+test('a fetch that is deaf to the signal keeps no call beyond its end', { timeout: 20_000 }, async () => {
+  let left = 0;
+  const late = () => new Promise((resolve) => setTimeout(resolve, 300, {
+    status: 200,
+    headers: [['content-type', TYPE]],
+    body: new ReadableStream({ cancel: () => void left++ }),
+  }));
+  const silent = () => new Response(new ReadableStream({}), { headers: { 'content-type': TYPE } });
+  for (const deaf of [late, silent]) {
+    const began = performance.now();
+    const calls = [
+      channelOf(deaf).unary(METHOD, NOTHING, { timeoutMs: 50 }),
+      channelOf(deaf).serverStreaming(METHOD, NOTHING, { timeoutMs: 50 }).next(),
+    ];
+    for (const call of calls) await assert.rejects(call, { code: Status.DEADLINE_EXCEEDED });
+    assert.ok(performance.now() - began < 280, 'at its end');
+  }
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  assert.equal(left, 2, 'what comes late is given up');
+});
+
+test('who asked before is served before', async () => {
+  const stream = channelOf(respond([Buffer.concat([message('1'), message('2'), message('3'), trailers()])])).serverStreaming(METHOD, NOTHING);
+  const [first, second] = [stream.next(), stream.next()];
+  await first;
+  const rest = await Promise.all([second, stream.next(), stream.next()]);
+  assert.deepEqual(rest.map(({ value }) => value && Buffer.from(value).toString()), ['2', '3', undefined]);
+});
+
+test('a stream that is cancelled is over at once, read or not', { timeout: 20_000 }, async () => {
+  let left = 0;
+  const endless = () => new Response(new ReadableStream({
+    start: (to) => to.enqueue(new Uint8Array(message('one'))),
+    cancel: () => void left++,
+  }), { headers: { 'content-type': TYPE } });
+  const stream = channelOf(endless).serverStreaming(METHOD, NOTHING);
+  await stream.headers;
+  stream.cancel();
+  assert.deepEqual([...await stream.trailers], []);
+  assert.equal(left, 1);
+  await assert.rejects(stream.next(), { code: Status.CANCELLED });
+});
+
+test('waiting for READY ends when it was given up before it began', { timeout: 20_000 }, async () => {
+  const channel = new GrpcWebChannel({ endpoints: ['http://a.test', 'http://b.test'], fetch: () => new Promise(() => {}) });
+  await assert.rejects(channel.waitForReady(1, { signal: AbortSignal.abort() }), { code: Status.CANCELLED });
+  await assert.rejects(channel.waitForReady(1, { timeoutMs: 0 }), { code: Status.DEADLINE_EXCEEDED });
+  channel.close();
+});
+
+test('a refused option leaves nothing behind', () => {
+  const { signal } = new AbortController();
+  let listening = 0;
+  for (const [verb, by] of [['addEventListener', 1], ['removeEventListener', -1]]) {
+    const plain = signal[verb].bind(signal);
+    signal[verb] = (...args) => {
+      listening += by;
+      plain(...args);
+    };
+  }
+  const channel = channelOf(() => new Promise(() => {}));
+  assert.throws(() => channel.serverStreaming(METHOD, NOTHING, { view: 1, signal, timeoutMs: 60_000 }), /^TypeError: view/);
+  assert.equal(listening, 0);
+});
+
+test("what fetch would refuse or change is the caller's mistake, not the endpoint's", () => {
+  const channel = channelOf(() => new Promise(() => {}));
+  for (const name of ['Expect', 'content-length']) {
+    assert.throws(() => channel.serverStreaming(METHOD, NOTHING, { metadata: { [name]: '100' } }), /^TypeError: metadata\["(expect|content-length)"\]/);
+  }
+  for (const path of ['/../M', '/./M', '/a/..', '/a/.', '/%2e%2e/M', '/a\\b/M', '/a/M"', '/a/M?x', '/a/M#x', '/a/b/M', '/a', 'a/b', '//b', '/a/ ']) {
+    assert.throws(() => channel.serverStreaming(path, NOTHING), /^TypeError: method/, path);
+  }
+  for (const path of ['/a.B/C', '/..a/b..', '/a-_~/b1']) channel.serverStreaming(path, NOTHING).cancel();
+  channel.close();
+});

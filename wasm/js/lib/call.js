@@ -12,6 +12,7 @@ export class Call {
   #signal;
   #onAbort = null;
   #controller = new AbortController();
+  #interrupt = null;
 
   /** `defaults`: the channel's metadata, the service config's words for the method. */
   constructor(method, options, defaults, config, more = []) {
@@ -61,6 +62,16 @@ export class Call {
     this.words = words ?? (code === Status.CANCELLED ? 'cancelled' : 'the deadline passed');
     this.end();
     this.#controller.abort();
+    this.#interrupt?.();
+  }
+
+  /** Waits for `promise` while the call lasts, one at a time: not every `fetch` hears the signal. */
+  lasting(promise) {
+    return new Promise((resolve, reject) => {
+      this.#interrupt = () => reject(this.error(null));
+      if (this.over !== null) this.#interrupt();
+      Promise.resolve(promise).then(resolve, reject);
+    });
   }
 
   /** Its clock stops. */

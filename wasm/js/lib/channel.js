@@ -10,7 +10,7 @@ import { Call } from './call.js';
 import { Metadata, pack } from './metadata.js';
 import * as check from './options.js';
 import { requestBody, requestHead } from './request.js';
-import { Exchange } from './response.js';
+import { Exchange, bodyOf } from './response.js';
 import { GrpcError, Status } from './status.js';
 import { ServerStream } from './stream.js';
 
@@ -63,7 +63,7 @@ export class GrpcWebChannel {
     if (!Array.isArray(endpoints) || endpoints.length === 0) {
       throw check.expected('endpoints', 'an array of at least one URL', endpoints);
     }
-    const list = endpoints.map((one, i) => check.endpoint(`endpoints[${i}]`, one));
+    const list = Array.from(endpoints, (one, i) => check.endpoint(`endpoints[${i}]`, one));
     this.#text = check.choice('format', options.format, ['binary', 'text'], 'binary') === 'text';
     if (ask !== undefined && typeof ask !== 'function') throw check.expected('fetch', 'a function', ask);
     if (!ask && typeof globalThis.fetch !== 'function') throw check.expected('fetch', 'a function, as there is no global one', ask);
@@ -101,17 +101,18 @@ export class GrpcWebChannel {
     const call = this.#call(method, message, options);
     const exchange = new Exchange(call.maxMessageSize);
     let endpoint = null;
+    let body;
     try {
       const messages = [];
       const { response, endpoint: at, id } = await this.#ask(call);
       endpoint = at;
+      body = bodyOf(response);
       let { status, headers } = exchange.head(response.status, response.headers);
-      const body = response.body?.getReader();
       let cause;
       while (!status) {
         let chunk;
         try {
-          chunk = body ? await body.read() : { done: true };
+          chunk = await call.lasting(body.read());
         } catch (error) {
           if (call.over !== null) throw call.error(endpoint.url);
           this.#lost(id, endpoint, error);
@@ -123,7 +124,6 @@ export class GrpcWebChannel {
         else status = exchange.feed(chunk.value, messages, false);
         if (messages.length > 1) status = { code: Status.INTERNAL, message: 'a unary call got a second message' };
       }
-      body?.cancel().catch(() => {});
       if (call.over !== null) throw call.error(endpoint.url);
       if (status.code === Status.OK && messages.length === 0) {
         status = { code: Status.INTERNAL, message: 'a unary call got no message' };
@@ -133,14 +133,15 @@ export class GrpcWebChannel {
         message: messages[0], headers: headers ?? new Metadata(), trailers: status.trailers, endpoint: endpoint.url,
       };
     } finally {
+      body?.cancel();
       exchange.free();
       this.#done(call);
     }
   }
 
   serverStreaming(method, message, options = {}) {
+    const view = check.flag('view', options?.view, false); // nothing runs yet
     const call = this.#call(method, message, options, ['view']);
-    const view = check.flag('view', options.view, false);
     return new ServerStream(call, view, {
       ask: () => this.#ask(call),
       lost: (id, endpoint, error) => this.#lost(id, endpoint, error),
@@ -191,13 +192,19 @@ export class GrpcWebChannel {
     // probes and nothing else.
     for (let tries = 2 * this.#endpoints.size + 2; ; tries--) {
       const { id, endpoint } = await this.#pick(call);
+      let sent;
       try {
-        const response = await this.#send(endpoint, call.method, call);
+        sent = this.#send(endpoint, call.method, call);
+        const response = await call.lasting(sent);
         endpoint.streak = 0;
         return { response: check.response(response), endpoint, id };
       } catch (error) {
         if (error instanceof check.NoResponse) throw error;
-        if (call.over !== null) throw call.error(endpoint.url);
+        if (call.over !== null) {
+          // A `fetch` that is deaf to the signal may answer yet.
+          Promise.resolve(sent).then((response) => bodyOf(response).cancel()).catch(() => {});
+          throw call.error(endpoint.url);
+        }
         this.#lost(id, endpoint, error);
         if (tries > 0 && (call.idempotent || neverLeft(error))) continue;
         throw call.failed({ code: Status.UNAVAILABLE, message: words(error) }, endpoint.url, error);
@@ -233,6 +240,8 @@ export class GrpcWebChannel {
 
   /** Waits until picks may come out differently or the call was given up. */
   #wait(call) {
+    // An application's code may have run since it was asked: `fetch`, a watcher.
+    if (call.over !== null) return undefined;
     return new Promise((resolve) => {
       const waiter = () => {
         this.#waiters.delete(waiter);

@@ -85,6 +85,26 @@ export class Exchange {
   }
 }
 
+/**
+ * Reads a Response's body: `read` as a reader's; `cancel` gives up what is left. Hosts without web streams (React
+ * Native, node-fetch) give all of it at the end.
+ */
+export function bodyOf(response) {
+  const { body } = response;
+  if (body !== null && !body?.getReader && typeof response.arrayBuffer === 'function') {
+    let taken = false;
+    const read = async () => {
+      if (taken) return { done: true };
+      taken = true;
+      return { done: false, value: new Uint8Array(await response.arrayBuffer()) };
+    };
+    return { read, cancel() {} };
+  }
+  if (!body) return { read: async () => ({ done: true }), cancel() {} };
+  const reader = body.getReader();
+  return { read: () => reader.read(), cancel: () => void reader.cancel().catch(() => {}) };
+}
+
 function takeStatus() {
   return { code: wasm.told(2), message: wasm.takeText(3), trailers: new Metadata(wasm.takeFields(true)) };
 }

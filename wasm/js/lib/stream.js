@@ -1,7 +1,7 @@
 // The messages of a server-streaming call, as they come.
 
 import { Metadata } from './metadata.js';
-import { Exchange } from './response.js';
+import { Exchange, bodyOf } from './response.js';
 import { GrpcError, Status } from './status.js';
 
 // Streams that nobody read to the end or cancelled.
@@ -36,6 +36,7 @@ export class ServerStream {
   #status = null;
   #error = null;
   #tail = Promise.resolve(); // reads go one after the other
+  #reads = 0; // that wait
 
   constructor(call, view, channel) {
     this.#call = call;
@@ -60,7 +61,9 @@ export class ServerStream {
 
   /** Gives the call up: what is iterated ends with CANCELLED. */
   cancel() {
-    if (this.#status === null) this.#call.giveUp(Status.CANCELLED);
+    if (this.#status !== null) return;
+    this.#call.giveUp(Status.CANCELLED);
+    this.#end(null);
   }
 
   [Symbol.asyncIterator]() {
@@ -68,10 +71,12 @@ export class ServerStream {
   }
 
   next() {
-    if (this.#next < this.#messages.length) {
+    // Whoever asked before is served before.
+    if (this.#reads === 0 && this.#next < this.#messages.length) {
       return Promise.resolve({ value: this.#messages[this.#next++], done: false });
     }
-    const read = this.#tail.then(() => this.#read());
+    this.#reads++;
+    const read = this.#tail.then(() => this.#read()).finally(() => this.#reads--);
     this.#tail = read.catch(() => {});
     return read;
   }
@@ -80,7 +85,6 @@ export class ServerStream {
   async return(value) {
     this.cancel();
     this.#messages.length = this.#next = 0;
-    this.#end({ code: Status.CANCELLED, message: 'cancelled', trailers: new Metadata() });
     this.#error = null;
     return { value, done: true };
   }
@@ -90,10 +94,11 @@ export class ServerStream {
       const { response, endpoint, id } = await this.#channel.ask();
       this.#endpoint = endpoint;
       this.#id = id;
-      if (this.#status !== null) return;
+      const body = bodyOf(response);
+      if (this.#status !== null) return body.cancel();
+      this.#body = body;
       const { status, headers } = this.#exchange.head(response.status, response.headers);
       if (headers) this.#headers.resolve(headers);
-      this.#body = response.body?.getReader() ?? null;
       if (status) this.#end(status);
     } catch (error) {
       this.#end(null, error);
@@ -113,7 +118,7 @@ export class ServerStream {
       this.#messages.length = this.#next = 0;
       let chunk;
       try {
-        chunk = this.#body ? await this.#body.read() : { done: true };
+        chunk = await this.#call.lasting(this.#body.read());
       } catch (error) {
         if (this.#status !== null) continue;
         if (this.#call.over === null) this.#channel.lost(this.#id, this.#endpoint, error);
@@ -142,7 +147,7 @@ export class ServerStream {
     this.#exchange.free();
     forgotten.unregister(this);
     this.#channel.done();
-    this.#body?.cancel().catch(() => {});
+    this.#body?.cancel();
     if (thrown) {
       this.#headers.reject(thrown);
       if (thrown instanceof GrpcError) this.#trailers.resolve(thrown.trailers);
