@@ -607,3 +607,18 @@ proptest! {
         prop_assert!(told.code() <= 16);
     }
 }
+
+#[test]
+fn the_form_is_that_of_the_content_type() {
+    let types = [
+        ("application/grpc-web+proto", Some(Form::Binary)),
+        ("application/grpc-web-text", Some(Form::Text)),
+        ("text/html", None),
+    ];
+    for (content_type, form) in types {
+        let mut exchange = Exchange::new([0; 256], &Config::default());
+        assert_eq!(exchange.form(), None);
+        exchange.recv_head(200, [(&b"content-type"[..], content_type.as_bytes())]);
+        assert_eq!(exchange.form(), form, "{content_type}");
+    }
+}
