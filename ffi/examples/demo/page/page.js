@@ -107,7 +107,9 @@ events.onerror = () => {
 async function command(what, parameters = {}) {
   try {
     const response = await fetch(`demo/${what}?${new URLSearchParams(parameters)}`, { method: 'POST' })
-    if (!response.ok) log((await response.text()).trim(), 'bad')
+    if (response.ok) return
+    log((await response.text()).trim(), 'bad')
+    checkPolicy(stage.policy)
   } catch {
     // The event source says it.
   }
@@ -132,15 +134,18 @@ function show(next) {
     for (const { id, name } of stage.backends) {
       if (before.has(id)) say(`${name} is retired: it finishes its calls and takes no new ones.`, `${name} retired`)
     }
-  } else {
-    for (const input of document.querySelectorAll('#policy input')) input.checked = input.value === next.policy
   }
+  // What the user has just chosen is not taken back by an event that was sent before.
+  if (next.policy !== stage.policy) checkPolicy(next.policy)
   stage = next
   rows()
   byId('meaning').textContent = MEANING[stage.policy] ?? ''
-  for (const input of document.querySelectorAll('#policy input')) input.checked = input.value === stage.policy
   document.body.classList.toggle('weighted', stage.policy === 'weighted_round_robin')
   byId('add').disabled = stage.backends.length >= stage.most
+}
+
+function checkPolicy(policy) {
+  for (const input of document.querySelectorAll('#policy input')) input.checked = input.value === policy
 }
 
 function say(text, short) {
@@ -167,7 +172,7 @@ function rows() {
     row.querySelector('.kill').setAttribute('aria-label', `${killed ? 'Restart' : 'Kill'} ${backend.name}`)
     row.querySelector('.retire').disabled = stage.backends.length < 2
     const weight = row.querySelector('.weight input')
-    if (document.activeElement !== weight) weight.value = backend.weight
+    if (row.dataset.weight !== String(backend.weight)) weight.value = row.dataset.weight = backend.weight
   }
 }
 
