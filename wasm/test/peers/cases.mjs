@@ -113,12 +113,12 @@ export const CASES = {
     const error = await fails(() => client.unary('HangUnary', unique(), { timeoutMs: 300 }), 'HangUnary')
     equal(error.code, 4, `code of ${error.message}`)
     const took = performance.now() - began
-    if (took < 250 || took > 2000) throw new Error(`a deadline of 300 ms ended after ${took} ms`)
+    if (took < 250 || took > 5000) throw new Error(`a deadline of 300 ms ended after ${took} ms`)
   },
   async 'deadline of a stream'(client) {
     const got = []
     const error = await fails(async () => {
-      for await (const text of client.stream('Hang', unique(), { timeoutMs: 400 })) got.push(text)
+      for await (const text of client.stream('Hang', unique(), { timeoutMs: 1000 })) got.push(text)
     }, 'Hang')
     equal(error.code, 4, `code of ${error.message}`)
     equal(got.join(), '1', 'before it')
