@@ -287,3 +287,28 @@ func ends(ctx context.Context, client pb.TestServiceClient) []error {
 	stream.Trailer()
 	return []error{headerErr, err, <-sent}
 }
+
+// Streams that nobody receives hold up themselves, not the others of their connection.
+func TestSlowReadersHoldUpNobodyElse(t *testing.T) {
+	noLeak(t)
+	b := start(t)
+	_, client := dial(t, []*backend{b})
+	ctx := within(t, 20*time.Second)
+	many := make([]int32, 40)
+	for i := range many {
+		many[i] = 50_000
+	}
+	var left []pb.TestService_StreamingOutputCallClient
+	for range 8 {
+		left = append(left, must(client.StreamingOutputCall(ctx, &pb.StreamingOutputCallRequest{ResponseParameters: sizes(many...)})))
+	}
+	time.Sleep(300 * time.Millisecond)
+	if _, err := client.UnaryCall(within(t, 3*time.Second), &pb.SimpleRequest{ResponseSize: 500_000}); err != nil {
+		t.Error(err)
+	}
+	for _, stream := range left {
+		for range many {
+			must(stream.Recv())
+		}
+	}
+}

@@ -119,22 +119,25 @@ pub unsafe extern "C" fn grpclb_reactor_poll_events(
         if capacity == 0 || !events.is_aligned() {
             return Err(GRPCLB_ERR_ARGUMENT);
         }
-        while inner.reactor.news() == 0 {
-            if inner.reactor.process_and_hold().map_err(|_| GRPCLB_ERR_SYSTEM)? == 0 {
+        let mut count = 0;
+        // News of calls that were forgotten, or that say nothing, are no reason to leave the descriptor half read.
+        while count == 0 {
+            if inner.reactor.news() == 0
+                && inner.reactor.process_and_hold().map_err(|_| GRPCLB_ERR_SYSTEM)? == 0
+            {
                 break;
             }
-        }
-        let mut count = 0;
-        while count < capacity && count < i32::MAX as usize {
-            let Some(key) = inner.reactor.poll_call() else { break };
-            let Some(record) = inner.reactor.record(key) else { continue };
-            let Some(event) = event(key, record) else { continue };
-            if record.kind == Kind::Unary {
-                inner.told.push(key);
+            while count < capacity && count < i32::MAX as usize {
+                let Some(key) = inner.reactor.poll_call() else { break };
+                let Some(record) = inner.reactor.record(key) else { continue };
+                let Some(event) = event(key, record) else { continue };
+                if record.kind == Kind::Unary {
+                    inner.told.push(key);
+                }
+                // SAFETY: not NULL, aligned, and the caller vouches for `capacity` places.
+                unsafe { events.add(count).write(event) };
+                count += 1;
             }
-            // SAFETY: not NULL, aligned, and the caller vouches for `capacity` places.
-            unsafe { events.add(count).write(event) };
-            count += 1;
         }
         Ok(count as i32)
     };

@@ -20,9 +20,10 @@ const MIN_KEEPALIVE: Duration = Duration::from_secs(10);
 /// Calls at once on one connection; more wait for a place.
 const STREAMS: u16 = 256;
 
-/// Receive windows: a stream's holds what a fast link brings in a round trip, the connection's several of those.
+/// Receive windows: a stream's holds what a fast link brings in a round trip. The connection's holds that of all streams:
+/// those that nobody receives must not hold up the others, which whoever is to receive them may wait for.
 const STREAM_WINDOW: u32 = 512 * 1024;
-const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = STREAMS as u32 * STREAM_WINDOW;
 
 /// Methods whose part of the service config is remembered.
 const MAX_METHODS: usize = 1024;
