@@ -112,6 +112,9 @@ fn answer(
         return (request.method == "GET").then(|| Reply::new(200, kind, *text));
     }
     let what = request.path.strip_prefix("/demo/")?;
+    if !is_of_this_machine(request.headers.get("host").map_or(b"", |host| host.as_bytes())) {
+        return Some(Reply::new(403, "text/plain; charset=utf-8", "ask for localhost or an address\n"));
+    }
     match (request.method, what) {
         ("GET", "events") => {
             let (play, watcher) = (play.clone(), Watcher::new(watchers));
@@ -129,6 +132,17 @@ fn answer(
         }
         _ => None,
     }
+}
+
+/// Whether Host is what a name server has no say in. A page whose own name it has turned to this machine would pass for
+/// the demo's otherwise (DNS rebinding).
+fn is_of_this_machine(host: &[u8]) -> bool {
+    let host = str::from_utf8(host).unwrap_or("?").to_ascii_lowercase();
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|digit| digit.is_ascii_digit()));
+    let name = name.map_or(host.as_str(), |(name, _)| name);
+    let v6 = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    // None at all: no browser asks.
+    matches!(name, "" | "localhost") || v6.unwrap_or(name).parse::<std::net::IpAddr>().is_ok()
 }
 
 /// Counts a browser while it listens.
@@ -300,6 +314,19 @@ fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_that_name_servers_have_no_say_in() {
+        for good in ["", "127.0.0.1:8080", "127.0.0.1", "localhost:8080", "LOCALHOST", "[::1]:8080", "[::1]"]
+        {
+            assert!(is_of_this_machine(good.as_bytes()), "{good}");
+        }
+        let bad =
+            ["evil.example:8080", "evil.example", "localhost.evil.example:8080", "127.0.0.1.evil.example"];
+        for bad in bad.into_iter().chain(["localhost:x", "[::1", "127.0.0.1:8080.evil.example", "\u{e9}:1"]) {
+            assert!(!is_of_this_machine(bad.as_bytes()), "{bad}");
+        }
+    }
 
     #[test]
     fn parameters_are_found_by_their_whole_name() {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import http from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { before, describe, test } from 'node:test'
@@ -112,6 +113,21 @@ describe('the page', () => {
     await become({ small: 0, middle: 0, large: 100, fourth: 0 })
     for (const name of ['small', 'middle', 'fourth']) await page.getByRole('button', { name: `Restart ${name}` }).click()
     await become({ small: 25, middle: 25, large: 25, fourth: 25 })
+  })
+
+  test('other pages, also under a name of their own for this machine, press no button', LIMIT, async () => {
+    const { hostname, port } = new URL(url)
+    const told = (method, headers) => new Promise((resolve, reject) => {
+      const request = http.request({ hostname, port, method, path: method === 'GET' ? '/demo/events' : '/demo/add', headers })
+      request.on('response', (response) => resolve(response.statusCode) || request.destroy())
+      request.on('error', reject).end()
+    })
+    const evil = `evil.example:${port}`
+    assert.equal(await told('POST', { origin: 'http://evil.example' }), 403)
+    assert.equal(await told('POST', { host: evil, origin: `http://${evil}` }), 403)
+    assert.equal(await told('GET', { host: evil }), 403)
+    for (const host of ['127.0.0.1', 'localhost']) assert.equal(await told('GET', { host: `${host}:${port}` }), 200)
+    assert.equal(await page.locator('.backend').count(), 4)
   })
 
   test('binary or text, as is chosen', LIMIT, async () => {
