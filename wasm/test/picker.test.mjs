@@ -63,6 +63,19 @@ test('memory that is given back is used again', async () => {
   assert.ok(before < 4 << 20, `${before} octets`);
 });
 
+test('calls that wait for their answer take no memory of the module', async () => {
+  const { memory } = initSync();
+  const before = memory.buffer.byteLength;
+  const channel = new GrpcWebChannel({ endpoints: ['http://a.test'], fetch: () => new Promise(() => {}) });
+  const calls = Array.from({ length: 2000 }, () => channel.unary('/a.B/C', new Uint8Array(1)).catch((error) => error.code));
+  const streams = Array.from({ length: 2000 }, () => channel.serverStreaming('/a.B/C', new Uint8Array(1)));
+  const grown = memory.buffer.byteLength - before;
+  channel.close();
+  assert.deepEqual(new Set(await Promise.all(calls)), new Set([1]));
+  await Promise.all(streams.map((stream) => assert.rejects(stream.next(), { code: 1 })));
+  assert.ok(grown < 1 << 20, `${grown} octets`);
+});
+
 test('states, times and endpoints', () => {
   const { picker } = ready(2, 7);
   assert.equal(picker.state, 'READY');

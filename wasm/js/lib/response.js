@@ -8,12 +8,13 @@ const STATUS = 2;
 
 /** What a response is read with. Give it back with `free`. */
 export class Exchange {
-  #number;
+  #number = -1; // from the head on: thousands of calls may wait for theirs
+  #maxMessageSize;
   #message = null; // one that came in part, and how much of it is there
   #have = 0;
 
   constructor(maxMessageSize) {
-    this.#number = wasm.exchange_new(maxMessageSize);
+    this.#maxMessageSize = maxMessageSize;
   }
 
   free() {
@@ -23,6 +24,7 @@ export class Exchange {
 
   /** The head. Gives `{ headers }`, `{ status }`, or nothing yet. */
   head(status, headers) {
+    this.#number = wasm.exchange_new(this.#maxMessageSize);
     for (const [name, value] of headers) {
       const nameEnd = wasm.putLatin1(name, 0);
       const end = wasm.putLatin1(value, nameEnd);
