@@ -247,9 +247,11 @@ impl Gateway {
             });
             match next.await {
                 Ok(None) => {}
-                Ok(Some(Command::Switch(reactor))) => {
-                    *service.upstream.borrow_mut() = Rc::new(Upstream::new(*reactor)?);
-                }
+                Ok(Some(Command::Switch(reactor))) => match Upstream::new(*reactor) {
+                    Ok(upstream) => *service.upstream.borrow_mut() = Rc::new(upstream),
+                    // For want of descriptors: no reason to end the calls that run.
+                    Err(error) => eprintln!("gateway: the backends stay who they were: {error}"),
+                },
                 Ok(Some(Command::Stop)) => return Ok(()),
                 // Of that one connection, or for want of descriptors, which it would be at once again.
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
