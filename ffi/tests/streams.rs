@@ -316,6 +316,29 @@ fn a_cancel_reaches_all_who_wait() {
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 
+/// The reader drives, and what ends the call comes from no socket.
+#[test]
+fn a_message_too_large_to_be_sent_reaches_who_reads() {
+    let _watchdog = Watchdog::new(30);
+    let server = server(|stream| {
+        let mut message = Vec::new();
+        while stream.recv(&mut message).map_err(lost)? {}
+        Ok(())
+    });
+    let target = format!("ipv4:{}", server.local_addr().expect("an address"));
+    let config = r#"{"methodConfig":[{"name":[{}],"maxRequestMessageBytes":10}]}"#;
+    let channel = Channel::builder(&target).service_config(config).build().unwrap();
+    let stream = channel.stream(&call()).unwrap();
+    let started = Instant::now();
+    thread::scope(|scope| {
+        let read = scope.spawn(|| stream.recv(&mut Vec::new()).unwrap_err().code);
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(stream.send(&[0; 11]).unwrap_err().code, Code::RESOURCE_EXHAUSTED);
+        assert_eq!(read.join().unwrap(), Code::RESOURCE_EXHAUSTED);
+    });
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
 #[test]
 fn a_stream_of_one_request_does_not_wait() {
     let _watchdog = Watchdog::new(30);

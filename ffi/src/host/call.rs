@@ -248,11 +248,16 @@ impl Stream {
                 }
             },
         )??;
-        self.wait(
+        let sent = self.wait(
             |big| Self::is_sent(big, key),
             // OK may well have come while the last message was still leaving.
             |big| Self::ended(big, key).filter(|status| status.code != Code::OK).map_or(Ok(()), Err),
-        )?
+        )?;
+        if sent.is_err() {
+            // Too large a message, say: who reads meanwhile, and drives for everyone, hears nothing of it from the peer.
+            self.channel.shared()?.wake();
+        }
+        sent
     }
 
     fn is_sent(big: &mut Big, key: CallKey) -> bool {
