@@ -68,7 +68,7 @@ PARTS = [
          minutes=12, needs=("python", "valgrind")),
     Part("python", "the Python package: both channels before grpcio's servers and ours, signals, fork, wheel, types, README",
          PROGRAMS, ["make", "python"],
-         ["{package}", ".ci/unittests.py", "python/tests", "test_unary", "test_streams", "test_sansio", "test_signals",
+         ["{package}", ".ci/unittests.py", "python/tests", "test_unary", "test_streams", "test_ends", "test_sansio", "test_signals",
           "test_package", "test_speed"],
          ["{package}", ".ci/unittests.py", "ffi/tests/peers", "test_python"], needs=("package",), minutes=12),
     Part("c-bare", "the C door without an operating system: links for a Cortex-M4, has no heap and no panic, runs in QEMU",

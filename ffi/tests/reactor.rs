@@ -156,7 +156,10 @@ fn how_far_a_stream_is() {
     let mut reactor = reactor_to(&servers);
     let stream = reactor.start_stream(&Call::new(STREAM));
     let begun = reactor.progress(stream).expect("it runs");
-    assert_eq!(begun, Progress { has_headers: false, waiting: 0, is_sending: false, has_ended: false });
+    assert_eq!(
+        begun,
+        Progress { has_headers: false, waiting: 0, is_sending: false, has_ended: false, is_late: false }
+    );
     assert_eq!(reactor.headers(stream).count(), 0);
     assert!(reactor.send(stream, Some(b"one"), false));
     assert!(reactor.progress(stream).expect("it runs").is_sending, "there is no connection yet");
@@ -164,7 +167,10 @@ fn how_far_a_stream_is() {
         turn(&mut reactor);
     }
     let running = reactor.progress(stream).expect("it runs");
-    assert_eq!(running, Progress { has_headers: true, waiting: 1, is_sending: false, has_ended: false });
+    assert_eq!(
+        running,
+        Progress { has_headers: true, waiting: 1, is_sending: false, has_ended: false, is_late: false }
+    );
     assert!(reactor.headers(stream).eq([(&b"x-initial"[..], &b"i"[..])]));
     assert!(reactor.peer(stream).is_some());
     reactor.half_close(stream);

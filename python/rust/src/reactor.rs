@@ -253,6 +253,9 @@ impl Inner {
                 stream.reading &= progress.waiting == 0;
                 stream.writing &= progress.is_sending;
             }
+            if progress.is_late {
+                waiting = 0;
+            }
         } else {
             // A unary call's response stays where it is.
             waiting = 0;

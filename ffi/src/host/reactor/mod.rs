@@ -127,6 +127,8 @@ pub struct Progress {
     pub is_sending: bool,
     /// It is over. [`Reactor::take`] forgets the messages that still wait.
     pub has_ended: bool,
+    /// It ended at its own deadline: who asks for the status then waits for no reader.
+    pub is_late: bool,
 }
 
 impl Reactor {
@@ -250,11 +252,14 @@ impl Reactor {
     /// How far a stream is; `None`: it is gone.
     pub fn progress(&mut self, call: CallKey) -> Option<Progress> {
         let record = self.machine.work.calls.get(call)?;
+        let late = record.outcome.code == Some(Code::DEADLINE_EXCEEDED)
+            && record.deadline.is_some_and(|deadline| deadline <= Machine::now());
         Some(Progress {
             has_headers: record.has_header,
             waiting: record.inbox.whole.len(),
             is_sending: record.sending || record.half_close && !record.half_closed,
             has_ended: record.stage == Stage::Ended,
+            is_late: record.stage == Stage::Ended && late,
         })
     }
 

@@ -49,6 +49,11 @@ class Call:
                 self._channel._run(callback, self)
             self._callbacks = None
 
+    def _lost(self) -> None:
+        """The event loop is closed, and with it whoever waited."""
+        self._waiters = None
+        self._end(Failed(CANCELLED, "the call's event loop was closed"))
+
     def _ended(self) -> asyncio.Future[None]:
         """What is done when the call is."""
         waiter = self._channel._future()

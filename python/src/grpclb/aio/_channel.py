@@ -56,7 +56,10 @@ class Channel:
             ),
         )
         self._target = target
+        #: No new calls.
         self._closed = False
+        #: None at all.
+        self._is_shut = False
         self._loop: asyncio.AbstractEventLoop | None = None
         #: Calls that run, by their keys.
         self._calls: dict[int, Any] = {}
@@ -144,19 +147,37 @@ class Channel:
         if self._closed:
             return
         self._closed = True
-        if grace and self._calls:
-            ends = [asyncio.ensure_future(call._wait()) for call in self._running()]
-            await asyncio.wait(ends, timeout=grace)
-            for end in ends:
-                end.cancel()
+        try:
+            ends = [asyncio.ensure_future(call._wait()) for call in self._running()] if grace else []
+            if ends:
+                try:
+                    await asyncio.wait(ends, timeout=grace)
+                finally:
+                    for end in ends:
+                        end.cancel()
+        finally:
+            self._shut()
+
+    def _shut(self) -> None:
+        """Nobody is left waiting."""
+        self._is_shut = True
         self._core.close()
-        # What ran on a loop that is closed can be told to nobody any more.
-        if self._loop is not None and not self._loop.is_closed():
+        if self._loop is None:
+            return
+        if self._loop.is_closed():
+            for call in self._running():
+                call._lost()
+            return
+        try:
             self._turn()
+        finally:
+            # Streams with messages that nobody has read.
+            for call in self._running():
+                call._abort(Failed(CANCELLED, "the channel was closed"))
+            for _, watcher in self._watchers:
+                if not watcher.done():
+                    watcher.set_exception(ValueError("the channel was closed"))
             self._detach()
-        # Streams that had ended, with messages that nobody has read.
-        for call in self._running():
-            call._end(Failed(CANCELLED, "the channel was closed"))
 
     async def __aenter__(self) -> Channel:
         return self
@@ -166,7 +187,7 @@ class Channel:
 
     def __del__(self) -> None:
         loop = getattr(self, "_loop", None)
-        if loop is None or self._closed or loop.is_closed():
+        if loop is None or self._is_shut or loop.is_closed():
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self)
         core, timer = self._core, self._timer
@@ -191,10 +212,12 @@ class Channel:
         loop = asyncio.get_running_loop()
         if loop is self._loop:
             return
+        lost: list[Call] = []
         if self._loop is not None:
             if not self._loop.is_closed():
                 raise RuntimeError("this channel belongs to another event loop")
-            # What ran there can be told to nobody any more.
+            # Who waited there can be told nothing any more.
+            lost = self._running()
             for key in self._calls:
                 self._core.cancel(key)
             self._calls, self._watchers, self._timer, self._is_soon = {}, [], None, False
@@ -202,6 +225,8 @@ class Channel:
         self._tick = _weakly(self._timed)
         self._loop = loop
         self._soon()
+        for call in lost:
+            call._lost()
 
     def _detach(self) -> None:
         assert self._loop is not None
@@ -241,12 +266,12 @@ class Channel:
 
     def _turn_soon(self) -> None:
         self._is_soon = False
-        if not self._closed:
+        if not self._is_shut:
             self._turn()
 
     def _arm(self, due: float | None) -> None:
         """One timer; it stays where it is when the new moment is later: it then looks again."""
-        if due is None or self._closed:
+        if due is None or self._is_shut:
             return
         if due <= 0:
             return self._soon()
@@ -293,13 +318,13 @@ class Channel:
         return [call for call in calls if call is not None]
 
     def _is_open(self) -> bool:
-        return not self._closed and self._loop is not None and not self._loop.is_closed()
+        return not self._is_shut and self._loop is not None and not self._loop.is_closed()
 
     def _abandon(self, key: int) -> None:
         """A stream that is garbage now, perhaps found so on another thread or within a turn."""
 
         def cancel() -> None:
-            if self._calls.pop(key, None) is not None and not self._closed:
+            if self._calls.pop(key, None) is not None and not self._is_shut:
                 self._cancel(key)
 
         assert self._loop is not None
@@ -314,7 +339,9 @@ class Channel:
 
     def _run(self, callback: Callable[[Any], None], call: Call) -> None:
         assert self._loop is not None
-        self._loop.call_soon(callback, call)
+        # A callback of a loop that is closed has nowhere to run.
+        if not self._loop.is_closed():
+            self._loop.call_soon(callback, call)
 
 
 def _weakly(method: Callable[[], None]) -> Callable[[], None]:

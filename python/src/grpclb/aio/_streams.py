@@ -76,6 +76,10 @@ class StreamCall(Call):
         if self._task is not None and self._task is not _current_task():
             self._task.cancel()
 
+    def _lost(self) -> None:
+        self._readers, self._task = [], None
+        super()._lost()
+
     def __del__(self) -> None:
         # Nobody will read it any more.
         if getattr(self, "_done", self) is None and self._key >= 0 and self._channel._is_open():
@@ -238,7 +242,10 @@ async def _send_all(call: weakref.ref[StreamCall], requests: Any) -> None:
         alive = call()
         if alive is None or alive._done is not None:
             raise _Over
-        await alive._put(request)
+        try:
+            await alive._put(request)
+        except asyncio.InvalidStateError:
+            raise _Over from None
 
     failed = None
     try:
@@ -253,8 +260,12 @@ async def _send_all(call: weakref.ref[StreamCall], requests: Any) -> None:
     except AioRpcError as error:
         # The call has ended, or the request could not be serialized.
         failed = Failed(error._number, error._details, None, error.__cause__)
-    except asyncio.InvalidStateError:
-        return
+    except asyncio.CancelledError:
+        # Without its requests the call would never end.
+        alive = call()
+        if alive is not None:
+            alive.cancel()
+        raise
     except Exception as error:
         failed = Failed(UNKNOWN, f"request iterator: {type(error).__name__}: {error}", None, error)
     alive = call()
