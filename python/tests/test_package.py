@@ -264,6 +264,7 @@ class Options(unittest.TestCase):
                 ({"service_config": 5}, TypeError, "service_config: expected a str, got int 5"),
                 ({"authority": b"x"}, TypeError, "authority: expected a str, got bytes"),
                 ({"max_message_size": -1}, ValueError, "max_message_size: .* 0 to 4294967295"),
+                ({"max_message_size": 10**5000}, ValueError, "max_message_size: .* got int$"),
                 ({"max_message_size": 1.5}, TypeError, "max_message_size"),
                 ({"max_message_size": True}, TypeError, "max_message_size"),
                 ({"keepalive_time": 0}, ValueError, "keepalive_time: expected seconds, more than 0"),
@@ -272,6 +273,7 @@ class Options(unittest.TestCase):
                 ({"initial_backoff": float("nan")}, ValueError, "initial_backoff"),
                 ({"initial_backoff": 5, "max_backoff": 1}, ValueError, "max_backoff: expected at least initial_backoff"),
                 ({"connect_timeout": 1e99}, ValueError, "connect_timeout"),
+                ({"connect_timeout": 10**400}, ValueError, "connect_timeout"),
                 ({"idle_timeout": float("inf")}, ValueError, "idle_timeout"),
                 ({"nonsense": 1}, TypeError, "nonsense"),
             ):

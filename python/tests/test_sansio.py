@@ -95,6 +95,7 @@ class Pickers(unittest.TestCase):
             (([A],), {"weights": [1, 2]}, ValueError, "weights"),
             (([A],), {"weights": [-1]}, ValueError, "weights[0]"),
             (([A],), {"weights": ["1"]}, TypeError, "weights[0]"),
+            (([A],), {"weights": [None]}, TypeError, "weights[0]"),
         ):
             with self.subTest(words), self.assertRaises(kind) as caught:
                 picker.handle_resolution(0, *words, **more)
@@ -236,7 +237,8 @@ class Connections(unittest.TestCase):
         with self.assertRaises(TypeError):
             self.client.recv(0, "text")
         for options, kind in (({"max_calls": 0}, ValueError), ({"max_message_size": -1}, ValueError),
-                              ({"keepalive_time": "x"}, TypeError)):
+                              ({"max_message_size": None}, TypeError), ({"keepalive_time": "x"}, TypeError),
+                              ({"keepalive_timeout": None, "keepalive_time": 10}, TypeError)):
             with self.assertRaisesRegex(kind, next(iter(options))):
                 Connection(0, **options)
         small = Connection(0, max_calls=1)

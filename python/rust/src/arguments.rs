@@ -3,7 +3,7 @@
 use grpclb::Call;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple};
 use std::time::Duration;
 
 /// Metadata whose objects are held, so that their text can be lent.
@@ -20,7 +20,14 @@ impl<'py> Metadata<'py> {
         let Some(metadata) = metadata else { return Ok(Metadata(Vec::new())) };
         let items = match metadata.cast::<PyDict>() {
             Ok(dict) => dict.items().into_any(),
-            Err(_) => metadata.clone(),
+            // (Most are a list or a tuple: asking whether it is a mapping takes longer.)
+            Err(_) if metadata.is_instance_of::<PyTuple>() || metadata.is_instance_of::<PyList>() => {
+                metadata.clone()
+            }
+            Err(_) => match metadata.cast::<PyMapping>() {
+                Ok(mapping) => mapping.items()?.into_any(),
+                Err(_) => metadata.clone(),
+            },
         };
         let iterator = items.try_iter().map_err(|_| {
             PyTypeError::new_err(format!(

@@ -93,7 +93,7 @@ fn octets(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u32> {
     if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
         return Err(PyTypeError::new_err(format!("{expected}, got {}", describe(value))));
     }
-    value.extract().map_err(|_| PyValueError::new_err(format!("{expected}, got {value}")))
+    value.extract().map_err(|_| PyValueError::new_err(format!("{expected}, got {}", describe(value))))
 }
 
 fn time(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
@@ -101,11 +101,13 @@ fn time(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
     if !number || value.is_instance_of::<PyBool>() {
         return Err(PyTypeError::new_err(format!("{name}: expected seconds, got {}", describe(value))));
     }
-    let seconds: f64 = value.extract()?;
+    // (An integer may be too large to be one.)
+    let seconds: f64 = value.extract().unwrap_or(f64::INFINITY);
     match duration(seconds) {
         Some(time) if seconds > 0.0 && time <= LONGEST => Ok(time),
         _ => Err(PyValueError::new_err(format!(
-            "{name}: expected seconds, more than 0 and at most a year, got {value}"
+            "{name}: expected seconds, more than 0 and at most a year, got {}",
+            describe(value)
         ))),
     }
 }

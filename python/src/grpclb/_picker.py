@@ -96,8 +96,8 @@ class Picker:
         idle_timeout: seconds without a call after which the picker goes IDLE; None never.
         """
         self._core = _grpclb.Picker(
-            _whole("seed", seed, 64),
-            _whole("position", position, 64),
+            _random("seed", seed),
+            _random("position", position),
             _seconds("initial_backoff", initial_backoff),
             _seconds("max_backoff", max_backoff),
             _seconds("connect_timeout", connect_timeout),
@@ -184,13 +184,15 @@ class Picker:
 
 
 def _whole(name: str, value: Any, bits: int) -> int:
-    if value is None:
-        return random.getrandbits(bits)
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name}: expected a whole number, got {value!r}")
     if not 0 <= value < 1 << bits:
         raise ValueError(f"{name}: expected 0 to 2^{bits}-1, got {value}")
     return value
+
+
+def _random(name: str, value: Any) -> int:
+    return random.getrandbits(64) if value is None else _whole(name, value, 64)
 
 
 def _seconds(name: str, value: Any) -> timedelta | None:

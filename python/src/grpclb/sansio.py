@@ -23,7 +23,7 @@ from . import _grpclb
 from ._call import MetadataIn
 from ._grpclb import BlockedError, ClosedError
 from ._metadata import Metadata
-from ._picker import _seconds, _whole
+from ._picker import _random, _seconds, _whole
 
 __all__ = [
     "BlockedError",
@@ -197,9 +197,11 @@ class Connection:
         time, timeout = _seconds("keepalive_time", keepalive_time), _seconds("keepalive_timeout", keepalive_timeout)
         if not 1 <= _whole("max_calls", max_calls, 16):
             raise ValueError("max_calls: expected 1 to 65535, got 0")
-        keepalive = None if time is None or timeout is None else (time, timeout)
+        if timeout is None:
+            raise TypeError("keepalive_timeout: expected seconds, got None")
+        keepalive = None if time is None else (time, timeout)
         size = _whole("max_message_size", max_message_size, 32)
-        self._core = _grpclb.Connection(server, now, max_calls, size, keepalive, _whole("seed", seed, 64))
+        self._core = _grpclb.Connection(server, now, max_calls, size, keepalive, _random("seed", seed))
 
     def recv(self, now: int, data: bytes) -> list[Event]:
         """Takes octets that arrived; all that they, time and commands made."""
