@@ -4,9 +4,11 @@ import asyncio
 import sys
 import threading
 import time
+import types
 import unittest
+import unittest.mock
 
-from support import Served, arun, free_port, pb
+from support import Served, arun, free_port, pb, until
 
 import grpclb
 import grpclb.aio
@@ -39,9 +41,10 @@ class Both:
             self.assertEqual(call.initial["initial-raw-bin"], b"\x00\xff,\x80")
             self.assertEqual(call.initial.get_all("initial-text"), ["a b", "c"])
             self.assertEqual([pair.key for pair in call.trailing], ["trailing-text", "trailing-raw-bin"])
-        _, call = self.stub_call("EmptyCall", pb.Empty(), metadata={"trailing-a": "1"})
-        self.assertEqual(call.trailing.get("trailing-a"), "1")
-        self.assertIsNone(call.trailing.get("trailing-b"))
+        for mapping in ({"trailing-a": "1"}, types.MappingProxyType({"trailing-a": "1"})):
+            _, call = self.stub_call("EmptyCall", pb.Empty(), metadata=mapping)
+            self.assertEqual(call.trailing.get("trailing-a"), "1")
+            self.assertIsNone(call.trailing.get("trailing-b"))
 
     def test_status_with_details(self):
         status = pb.EchoStatus(code=9, message="gr\u00fcn % \n")
@@ -225,6 +228,18 @@ class Blocking(Both, Served):
             self.assertTrue(ready.wait(5))
             channel.unsubscribe(heard)
             channel.unsubscribe(heard)
+        with grpclb.Channel(self.target) as channel, unittest.mock.patch("threading.excepthook") as told:
+            heard = threading.Event()
+
+            def fails(state):
+                if state is grpc.ChannelConnectivity.READY:
+                    heard.set()
+                raise LookupError(state)
+
+            channel.subscribe(fails)
+            until("what it raised is told", lambda: told.called, 5)
+            channel.channel_ready(5)
+            self.assertTrue(heard.wait(5), "after the first one failed")
         with grpclb.Channel(f"ipv4:127.0.0.1:{free_port()}") as channel, self.assertRaises(grpc.FutureTimeoutError):
             grpc.channel_ready_future(channel).result(timeout=0.3)
 

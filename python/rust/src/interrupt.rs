@@ -29,7 +29,8 @@ pub(crate) fn hook() -> bool {
         return false;
     }
     ASKED.set(Some(now));
-    Python::attach(|py| {
+    // An interpreter that is ending has nothing to say.
+    let interrupted = Python::try_attach(|py| {
         if known.is_none() {
             IS_MAIN.set(is_main(py).ok().map(|is| (process, is)));
         }
@@ -40,7 +41,8 @@ pub(crate) fn hook() -> bool {
                 true
             }
         }
-    })
+    });
+    interrupted.unwrap_or(false)
 }
 
 /// What a handler raised during the wait that ended.

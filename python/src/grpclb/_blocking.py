@@ -22,7 +22,7 @@ from ._call import (
 from ._errors import RpcError, rpc_error
 from ._metadata import Metadata
 from ._status import ChannelConnectivity, StatusCode, connectivity, connectivity_number, status_code
-from ._streams import ResponseFuture, ResponseStream
+from ._streams import ResponseFuture, ResponseStream, report
 
 
 class EndedCall:
@@ -387,6 +387,7 @@ class Channel:
 
     def subscribe(self, callback: Callable[[ChannelConnectivity], None], try_to_connect: bool = False) -> None:
         """Calls ``callback(state)`` now and whenever the state changes, on a thread of its own, until `unsubscribe`."""
+        self.unsubscribe(callback)
         self._subscribers[callback] = stop = threading.Event()
 
         def watch() -> None:
@@ -394,8 +395,11 @@ class Channel:
             while not (stop.is_set() or self._closed):
                 state = self._core.state(try_to_connect)
                 if state != told:
-                    callback(connectivity(state))
                     told = state
+                    try:
+                        callback(connectivity(state))
+                    except Exception as error:  # it wants to hear of the next one all the same
+                        report(error)
                 self._core.wait_for_state_change(state, 0.2)
 
         threading.Thread(target=watch, daemon=True, name="grpclb subscriber").start()

@@ -142,7 +142,7 @@ class RunningCall:
             try:
                 callback()
             except Exception as error:  # the others must hear of it as well
-                threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
+                report(error)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
@@ -247,7 +247,10 @@ class ResponseFuture(RunningCall):
 
     def cancelled(self) -> bool:
         """Whether it was cancelled on this side."""
-        return self._failed is not None and self._failed.message is LOCALLY
+        if self._failed is None or self._failed.message is not LOCALLY:
+            return False
+        # It may have ended by itself a moment before.
+        return self._done is None or self._done.code == CANCELLED
 
     def add_done_callback(self, callback: Callable[[Any], Any]) -> None:
         """Calls ``callback(call)`` at the end, on the call's thread, or now when that was."""
@@ -282,6 +285,11 @@ class ResponseFuture(RunningCall):
         """The error's traceback."""
         error = self.exception(timeout)
         return None if error is None else error.__traceback__
+
+
+def report(error: Exception) -> None:
+    """Says what a callback raised, as of a thread that it ended."""
+    threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
 
 
 def iterator(requests: Any) -> Iterator[Any]:
