@@ -345,8 +345,8 @@ func (c *Conn) StartCall(now time.Duration, head Head, timeout time.Duration) (c
 	return max(call, 0), refused(int64(call))
 }
 
-// Unary, at a client, is StartCall and SendMessage with the end in one crossing. When taken is less than the message,
-// the call is there all the same, and the rest is to be sent.
+// Unary, at a client, is StartCall and SendMessage with the end in one crossing. When taken is less than the message, or
+// the call is above 0 in spite of an error (SendMessage's), the call is there all the same, and the rest is to be sent.
 func (c *Conn) Unary(now time.Duration, head Head, timeout time.Duration, message []byte) (call ConnCallID, taken int, err error) {
 	var n int64
 	c.do(func() {

@@ -9,14 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"grpclb"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 // What grpc-go's ClientStream promises, where it is easily broken.
@@ -159,8 +156,6 @@ func TestOddArguments(t *testing.T) {
 	for _, method := range []string{"", "/", "x", "/a b/c", "/a\x00/b", "/a\n/b", "/\xff/b"} {
 		if err := conn.Invoke(ctx, method, request, reply); err == nil || status.Code(err) == codes.OK {
 			t.Errorf("%q: %v", method, err)
-		} else {
-			t.Log(err)
 		}
 	}
 	for _, md := range []metadata.MD{{"": {"x"}}, {"a b": {"x"}}, {"x\n": {"x"}}, {"x": {"a\nb"}}, {"x": {"\xff"}}, {"x\xff": {"a"}},
@@ -168,8 +163,6 @@ func TestOddArguments(t *testing.T) {
 		_, err := client.EmptyCall(metadata.NewOutgoingContext(ctx, md), request)
 		if err == nil {
 			t.Errorf("%.20q", md)
-		} else {
-			t.Logf("%.100s", err)
 		}
 		stream, err := client.FullDuplexCall(metadata.NewOutgoingContext(ctx, md))
 		if err == nil {
@@ -183,9 +176,10 @@ func TestOddArguments(t *testing.T) {
 	for i := range 100 {
 		many.Append(fmt.Sprintf("x-%d", i), "y")
 	}
-	_, err := client.EmptyCall(metadata.NewOutgoingContext(ctx, many), request)
-	t.Log("100 entries:", err)
-	_, err = client.EmptyCall(metadata.NewOutgoingContext(ctx, metadata.Pairs("grpc-status", "1", "TE", "x", ":path", "/y", "x-bin", "\x00\xff")), request)
+	if _, err := client.EmptyCall(metadata.NewOutgoingContext(ctx, many), request); err != nil {
+		t.Error(err)
+	}
+	_, err := client.EmptyCall(metadata.NewOutgoingContext(ctx, metadata.Pairs("grpc-status", "1", "TE", "x", ":path", "/y", "x-bin", "\x00\xff")), request)
 	if err != nil {
 		t.Error(err)
 	}
@@ -204,17 +198,6 @@ func TestOddArguments(t *testing.T) {
 	}
 	_, err = client.UnaryCall(ctx, &pb.SimpleRequest{ResponseSize: 10}, grpc.MaxCallSendMsgSize(-1))
 	is(t, err, codes.ResourceExhausted)
-	for _, authority := range []string{"", " ", "a\nb", "\xff"} {
-		conn, err := grpclb.NewClient("ipv4:"+b.address, grpclb.WithAuthority(authority))
-		if err != nil {
-			t.Log(err)
-			continue
-		}
-		_, err = pb.NewTestServiceClient(conn).EmptyCall(ctx, request)
-		t.Logf("%q: %v", authority, err)
-		conn.Close()
-	}
-	_ = proto.Size(request)
 }
 
 // Calls of all kinds whose contexts end at any moment, and then the ClientConn: nothing hangs, all end in a known way.

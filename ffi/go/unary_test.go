@@ -431,7 +431,7 @@ func TestBadTargetsAndConfigs(t *testing.T) {
 	}
 	for _, option := range []grpclb.Option{
 		nil, grpclb.WithBackoff(0, 1), grpclb.WithKeepalive(-1, 1), grpclb.WithConnectTimeout(0), grpclb.WithIdleTimeout(-1),
-		grpclb.WithAuthority("a\x00"), grpclb.WithDefaultCallOptions(grpc.UseCompressor(gzip.Name)),
+		grpclb.WithAuthority("a\x00"), grpclb.WithAuthority(""), grpclb.WithAuthority("a b"), grpclb.WithAuthority("a\n"), grpclb.WithDefaultCallOptions(grpc.UseCompressor(gzip.Name)),
 	} {
 		if conn, err := grpclb.NewClient("ipv4:127.0.0.1:1", option); err == nil {
 			conn.Close()

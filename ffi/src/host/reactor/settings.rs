@@ -73,8 +73,13 @@ impl Settings {
         }
     }
 
-    /// Why the target is wrong, if it is.
+    /// Why the target is wrong, if it is, or the authority that goes with it.
     pub(crate) fn check_target(&self) -> Result<(), String> {
+        if let Some(authority) = &self.authority
+            && (authority.is_empty() || !authority.bytes().all(|octet| octet.is_ascii_graphic()))
+        {
+            return Err(format!("{:?}: authority {authority:?} is not printable ASCII", self.target));
+        }
         Target::parse(&self.target).map(drop).map_err(|error| format!("{:?}: {error}", self.target))
     }
 
