@@ -1,10 +1,11 @@
-"""Runs the parts of `make test` in order, goes on after a failure, and ends with a table.
+"""Runs the parts of `make test`, two at a time, goes on after a failure, and ends with a table.
 
     .ci/test.py [--all] [PART…]     PARTS=list shows the names
 
 A part is a few commands and the tools that they need. Nothing is taken on trust: a command that
 fails without naming a failed test counts as one failure, and so does a part that ran no test.
-Whole outputs are in target/test-logs/PART.log; VERBOSE=1 prints them as they come.
+Whole outputs are in target/test-logs/PART.log; VERBOSE=1 prints them as they come. JOBS=1 runs one part
+after the other: most parts wait for sockets and clocks as often as they compute.
 """
 
 import os
@@ -20,6 +21,7 @@ TOP = Path(__file__).resolve().parent.parent
 LOGS = TOP / "target" / "test-logs"
 CI = os.environ.get("CI") == "true"
 VERBOSE = os.environ.get("VERBOSE") == "1"
+JOBS = int(os.environ.get("JOBS") or 2)
 BARE_TARGETS = ["thumbv6m-none-eabi", "thumbv7em-none-eabi", "wasm32-unknown-unknown"]
 
 
@@ -27,11 +29,16 @@ BARE_TARGETS = ["thumbv6m-none-eabi", "thumbv7em-none-eabi", "wasm32-unknown-unk
 
 
 class Part:
-    """`commands`: argument lists, `{python}` and the like replaced by what `needs` set up."""
+    """`commands`: argument lists, `{python}` and the like replaced by what `needs` set up. `writes`: what it builds
+    that other parts build, too; parts that share one of these do not run at once."""
 
-    def __init__(self, name, about, *commands, needs=(), minutes=8, only_all=False):
-        self.name, self.about, self.commands = name, about, commands
+    def __init__(self, name, about, *commands, needs=(), writes=(), minutes=15, only_all=False):
+        self.name, self.about, self.commands, self.writes = name, about, commands, set(writes)
         self.needs, self.seconds, self.only_all = needs, minutes * 60, only_all
+
+    def tell(self, text):
+        """Prints lines as this part's."""
+        print("\n".join(f"{self.name:11} {line}" for line in text.splitlines()), flush=True)
 
 
 def peers(topic):
@@ -65,18 +72,18 @@ PARTS = [
     Part("c", "the C door: header, C11 and C++17, AddressSanitizer, valgrind, pkg-config; grpcio's servers behind it",
          PROGRAMS, ["make", "c"], ["cargo", "test", "--no-fail-fast", "-p", "grpclb-header"],
          ["cargo", "test", "--no-fail-fast", "-p", "grpclb", "--features", "capi", "--lib", "capi::"], [".ci/c.sh"], peers("c"),
-         minutes=12, needs=("python", "valgrind")),
+         needs=("python", "valgrind"), writes=("c",)),
     Part("python", "the Python package: both channels before grpcio's servers and ours, signals, fork, wheel, types, README",
          PROGRAMS, ["make", "python"],
          ["{package}", ".ci/unittests.py", "python/tests", "test_unary", "test_streams", "test_ends", "test_sansio", "test_signals",
           "test_package", "test_speed"],
-         ["{package}", ".ci/unittests.py", "ffi/tests/peers", "test_python"], needs=("package",), minutes=12),
+         ["{package}", ".ci/unittests.py", "ffi/tests/peers", "test_python"], needs=("package",), writes=("python",)),
     Part("c-bare", "the C door without an operating system: links for a Cortex-M4, has no heap and no panic, runs in QEMU",
          [".ci/bare.sh"], needs=("bare", "arm")),
     Part("gateway", "browsers' gRPC-Web and plain gRPC through the gateway to three grpcio servers",
          PROGRAMS, peers("gateway"), peers("gateway_http2"), needs=("python",)),
     Part("go", "the Go door: vet, race detector, streams, grpcio's servers and grpc-go's behind it; the README's Go",
-         PROGRAMS, ["make", "go"], [".ci/go.sh"], peers("go"), needs=("python", "go-toolchain"), minutes=15),
+         PROGRAMS, ["make", "go"], [".ci/go.sh"], peers("go"), needs=("python", "go-toolchain"), writes=("c",)),
     Part("grpc-go", "gRPC's interop suite with grpc-go, both ways", PROGRAMS, peers("interop"),
          needs=("python", "go")),
     Part("conformance", "h2spec's cases, strict, against our HTTP/2 server and client", [".ci/conformance.sh"],
@@ -89,12 +96,12 @@ PARTS = [
          PROGRAMS, peers("costs"), needs=("python", "valgrind")),
     Part("wasm", "the npm package: sizes, calls, failover, hostile answers, packed, bundled, typed; gateways to grpcio servers",
          PROGRAMS, [".ci/build-wasm.sh"], [".ci/wasm.sh"], node("calls", "channel", "hostile", "picker", "package"), peers("node"),
-         minutes=15, needs=("python", "bare", "node", "wasm")),
+         needs=("python", "bare", "node", "wasm"), writes=("wasm",)),
     Part("scenarios", "the same picks in every language, octet by octet",
          PROGRAMS, ["make", "go"], ["make", "python"], [".ci/build-wasm.sh"], peers("scenarios"),
-         needs=("python", "package", "bare", "node", "wasm", "go-toolchain"), minutes=15),
+         needs=("python", "package", "bare", "node", "wasm", "go-toolchain"), writes=("c", "python", "wasm")),
     Part("browser", "in Node and in headless Chromium: our package, grpc-web, connect-web; our gateway, Envoy, tonic-web",
-         PROGRAMS, TONIC_WEB, [".ci/build-wasm.sh"], node("peers/clients"), node("peers/balance"), node("peers/page"), minutes=15,
+         PROGRAMS, TONIC_WEB, [".ci/build-wasm.sh"], node("peers/clients"), node("peers/balance"), node("peers/page"), writes=("wasm",),
          needs=("bare", "python", "node", "wasm", "web-peers", "chromium", "envoy")),
     Part("c-asan", "the C door with AddressSanitizer in its Rust part; its connection under Miri", PROGRAMS,
          [".ci/c-asan.sh"], [".ci/c-miri.sh"], needs=("nightly",),
@@ -183,36 +190,41 @@ SHOWN = re.compile(
 )
 
 
-def run(argv, log, seconds):
+RUNNING = set()  # process groups, for Ctrl-C
+
+
+def run(argv, log, seconds, tell):
     """Runs one command in a process group of its own; gives (exit code, output)."""
     text = []
-    print(f"    $ {' '.join(argv)}", flush=True)
+    tell(f"$ {' '.join(argv)}")
     log.write(f"$ {' '.join(argv)}\n")
     try:
         child = subprocess.Popen(argv, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
     except OSError as error:
         log.write(f"{error}\n")
-        print(f"      {error}", flush=True)
+        tell(f"  {error}")
         return 127, str(error)
 
     def overdue():
         message = f"error: not done after {seconds:.0f} s, killed\n"
         text.append(message)
-        print("      " + message, end="", flush=True)
+        tell("  " + message)
         os.killpg(child.pid, signal.SIGKILL)
 
     timer = threading.Timer(max(seconds, 1), overdue)
     timer.start()
+    RUNNING.add(child.pid)
     try:
         for line in child.stdout:
             text.append(line)
             log.write(line)
             if VERBOSE or SHOWN.match(line):
-                print("      " + line.rstrip(), flush=True)
+                tell("  " + line.rstrip())
         return child.wait(), "".join(text)
     finally:
         timer.cancel()
+        RUNNING.discard(child.pid)
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)
 
@@ -231,7 +243,7 @@ def essence(output):
     return found[:120] if found else lines[-60:]
 
 
-def set_up(needs, places, log, ready):
+def set_up(needs, places, log, ready, tell):
     """Runs the set-up scripts of a part once; gives the words for what is missing, or None."""
     for need in needs:
         if need not in ready:
@@ -243,7 +255,7 @@ def set_up(needs, places, log, ready):
             for line in child.stderr:
                 last = line.rstrip() or last
                 log.write(line)
-                print("      " + line.rstrip(), flush=True)
+                tell("  " + line.rstrip())
             out = child.stdout.read().strip()
             ready[need] = None if child.wait() == 0 else last or f"missing: {need}"
             if place:
@@ -253,29 +265,33 @@ def set_up(needs, places, log, ready):
     return None
 
 
+SETTING_UP = threading.Lock()
+
+
 def run_part(part, places, ready):
     """Gives the part's counts and, when something is missing, its words."""
     counts = Counts()
     with open(LOGS / f"{part.name}.log", "w") as log:
-        gone = set_up(part.needs, places, log, ready)
+        with SETTING_UP:
+            gone = set_up(part.needs, places, log, ready, part.tell)
         if gone:
-            print(f"    skipped: {gone}", flush=True)
+            part.tell(f"skipped: {gone}")
             return Counts(skipped=1), gone
-        os.environ["GRPCLB_GO_INTEROP"] = places.get("{go}", "")  # for the interop tests
+        if "go" in part.needs:
+            os.environ["GRPCLB_GO_INTEROP"] = places["{go}"]  # for the interop tests
         ends = time.monotonic() + part.seconds
         for argv in part.commands:
             argv = [places.get(word, word) for word in argv]
-            code, output = run(argv, log, ends - time.monotonic())
+            code, output = run(argv, log, ends - time.monotonic(), part.tell)
             last = (output.strip().splitlines() or [""])[-1]
             if code == 3 and last.startswith("missing: "):
-                print(f"    skipped: {last}", flush=True)
+                part.tell(f"skipped: {last}")
                 counts += Counts(skipped=1)
                 return counts, last
             found = count(argv, code, output)
             counts += found
             if found.failed:
-                print("    failed; of its output:")
-                print("\n".join("    | " + line for line in essence(output)), flush=True)
+                part.tell("failed; of its output:\n" + "\n".join("| " + line for line in essence(output)))
                 if argv == PROGRAMS:
                     break
         if counts.total() == 0:
@@ -283,13 +299,60 @@ def run_part(part, places, ready):
     return counts, None
 
 
-def table(rows):
+def run_parts(parts):
+    """Runs them, JOBS at a time and begun in their order; gives a row of the table for each."""
+    places, ready, rows = {}, {}, {}
+    waiting, writing, turn = list(parts), set(), threading.Condition()
+
+    def next_part():
+        while waiting:
+            for part in waiting:
+                if not part.writes & writing:
+                    waiting.remove(part)
+                    writing.update(part.writes)
+                    part.tell(f"[{len(parts) - len(waiting)}/{len(parts)}] {part.about}")
+                    return part
+            turn.wait()
+        return None
+
+    def work():
+        while True:
+            with turn:
+                part = next_part()
+            if part is None:
+                return
+            began = time.monotonic()
+            counts, gone = Counts(failed=1), None  # if what follows should raise
+            try:
+                counts, gone = run_part(part, places, ready)
+            finally:
+                seconds = time.monotonic() - began
+                part.tell(f"{counts}, {seconds:.1f} s")
+                with turn:
+                    rows[part.name] = (part.name, counts, seconds, gone)
+                    writing.difference_update(part.writes)
+                    turn.notify_all()
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(JOBS)]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        for group in list(RUNNING):
+            os.killpg(group, signal.SIGKILL)
+        raise
+    return [rows.get(part.name, (part.name, Counts(failed=1), 0.0, None)) for part in parts]
+
+
+def table(rows, seconds):
     """The last thing that is seen."""
     wide = max(len(name) for name, *_ in rows)
     print(f"\n{'part':{wide}}  {'passed':>6}  {'failed':>6}  {'skipped':>7}  {'seconds':>7}")
     for name, counts, seconds, _ in rows:
         print(f"{name:{wide}}  {counts.passed:6}  {counts.failed:6}  {counts.skipped:7}  {seconds:7.1f}")
-    print(f"{'':{wide}}  {'':6}  {'':6}  {'':7}  {sum(row[2] for row in rows):7.1f}")
+    print(f"{'':{wide}}  {'':6}  {'':6}  {'':7}  {seconds:7.1f}")
     for name, _, _, gone in rows:
         if gone:
             print(f"left out: {name}: {gone}")
@@ -312,15 +375,9 @@ def main():
     LOGS.mkdir(parents=True, exist_ok=True)
     os.environ["PATH"] += f":{Path.home()}/.cargo/bin"
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    places, ready, rows = {}, {}, []
-    for number, part in enumerate(parts, 1):
-        print(f"\n[{number}/{len(parts)}] {part.name}: {part.about}", flush=True)
-        began = time.monotonic()
-        counts, gone = run_part(part, places, ready)
-        seconds = time.monotonic() - began
-        rows.append((part.name, counts, seconds, gone))
-        print(f"    {counts}, {seconds:.1f} s", flush=True)
-    table(rows)
+    began = time.monotonic()
+    rows = run_parts(parts)
+    table(rows, time.monotonic() - began)
     total = Counts()
     for _, counts, _, _ in rows:
         total += counts

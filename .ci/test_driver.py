@@ -99,3 +99,14 @@ class Running(unittest.TestCase):
         command = ["sh", "-c", 'echo "$0 passed, 0 failed, 0 skipped"', "{place}"]
         code, out = self.drive(driver.Part("one", "counts by what was set up", command, needs=("place",)))
         self.assertEqual((code, out.splitlines()[-1]), (0, "12 passed, 0 failed, 0 skipped"))
+
+    def test_parts_run_two_at_a_time_but_for_those_that_build_the_same(self):
+        meet = "touch $0; for _ in $(seq 40); do [ -e $1 ] && echo 1 passed, 0 failed, 0 skipped && exit; sleep 0.05; done; exit 1"
+        for writes, passed in (((), 2), (("x",), 0)):
+            with tempfile.TemporaryDirectory() as at:
+                a, b = (f"{at}/{name}" for name in "ab")
+                # Each waits for the other to begin, and what it made is gone at its end.
+                parts = [driver.Part(one[-1], "meets", ["sh", "-c", f"trap 'sleep 0.2; rm $0' EXIT; {meet}", one, other],
+                                     writes=writes) for one, other in ((a, b), (b, a))]
+                _, out = self.drive(*parts)
+                self.assertEqual(out.splitlines()[-1], f"{passed} passed, {2 - passed} failed, 0 skipped", out)
