@@ -72,6 +72,19 @@ mod backoff {
     }
 
     #[test]
+    fn ends_at_the_end_of_time() {
+        for policy in [ROUND_ROBIN, PICK_FIRST] {
+            let mut host = Host::new(Config { idle_timeout: None, ..Config::default() });
+            host.now = Instant::NEVER;
+            host.channel.connect(host.now);
+            host.resolve(policy, "1").unwrap();
+            assert_eq!(host.actions().last().unwrap(), "connect 1");
+            host.channel.handle_timeout(host.now);
+            assert_eq!(host.state(), Connecting);
+        }
+    }
+
+    #[test]
     fn counts_from_the_start_of_the_attempt() {
         let mut host = Host::with(ROUND_ROBIN, "1");
         host.actions();

@@ -297,9 +297,11 @@ impl<'a> Engine<'a> {
             self.state.resolve_at = None;
             self.state.ask();
         }
-        // Ends: a timer that ran out is stopped or set to a later time.
+        // Ends: a timer that ran out is stopped or set to a later time. There is none after NEVER, by a clock that went
+        // mad, so what is due then is not.
         while let Some((slot, deadline)) = self.timers().first()
             && deadline <= now
+            && deadline < Instant::NEVER
         {
             self.timer(now, slot);
         }
