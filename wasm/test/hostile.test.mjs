@@ -196,6 +196,11 @@ test('a fetch that is deaf to the signal keeps no call beyond its end', { timeou
   assert.equal(left, 2, 'what comes late is given up');
 });
 
+test('words are what the server said, to the first character', async () => {
+  const { words } = await outcome(channelOf(respond([trailers('grpc-status:5\r\ngrpc-message:%EF%BB%BFa%zz\r\n')])));
+  assert.equal(words, '\u{feff}a%zz');
+});
+
 test('who asked before is served before', async () => {
   const stream = channelOf(respond([Buffer.concat([message('1'), message('2'), message('3'), trailers()])])).serverStreaming(METHOD, NOTHING);
   const [first, second] = [stream.next(), stream.next()];

@@ -9,7 +9,7 @@ export * from './glue.js';
 /** Octets of a body's chunk that go in at a time. */
 export const CHUNK = 65536;
 
-const decoder = new TextDecoder();
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const encoder = new TextEncoder();
 
 let memory = null;

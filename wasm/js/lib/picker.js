@@ -6,7 +6,8 @@ import * as check from './options.js';
 const EVENTS = ['READY', 'FAILED', 'LOST'];
 
 function moment(now) {
-  if (typeof now !== 'number' || !(now >= 0)) throw check.expected('now', 'milliseconds, 0 or more', now);
+  // The core counts nanoseconds in 64 bits.
+  if (typeof now !== 'number' || !(now >= 0 && now <= 1e13)) throw check.expected('now', 'milliseconds from 0 to 1e13', now);
   return now;
 }
 
