@@ -21,9 +21,10 @@ const MIN_KEEPALIVE: Duration = Duration::from_secs(10);
 const STREAMS: u16 = 256;
 
 /// Receive windows: a stream's holds what a fast link brings in a round trip. The connection's holds that of all streams:
-/// those that nobody receives must not hold up the others, which whoever is to receive them may wait for.
+/// those that nobody receives must not hold up the others, which whoever is to receive them may wait for. Twice, because
+/// half of it may be given back and not announced yet.
 const STREAM_WINDOW: u32 = 512 * 1024;
-const CONNECTION_WINDOW: u32 = STREAMS as u32 * STREAM_WINDOW;
+const CONNECTION_WINDOW: u32 = 2 * STREAMS as u32 * STREAM_WINDOW;
 
 /// Methods whose part of the service config is remembered.
 const MAX_METHODS: usize = 1024;
