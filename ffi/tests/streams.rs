@@ -340,6 +340,22 @@ fn a_message_too_large_to_be_sent_reaches_who_reads() {
 }
 
 #[test]
+fn close_ends_the_wait_for_endpoints() {
+    let _watchdog = Watchdog::new(30);
+    let channel = Channel::builder("ipv4:127.0.0.1:1").build().unwrap();
+    thread::scope(|scope| {
+        let waits = [1, 2].map(|count| {
+            let channel = &channel;
+            scope.spawn(move || channel.wait_for_ready_endpoints(count, Duration::from_secs(60)))
+        });
+        thread::sleep(Duration::from_millis(100));
+        channel.close();
+        assert_eq!(waits.map(|wait| wait.join().unwrap()), [false; 2]);
+    });
+    assert!(!channel.wait_for_ready_endpoints(1, Duration::from_secs(60)));
+}
+
+#[test]
 fn a_stream_of_one_request_does_not_wait() {
     let _watchdog = Watchdog::new(30);
     let server = server(|stream| {

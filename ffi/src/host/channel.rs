@@ -273,14 +273,14 @@ impl Channel {
         )
     }
 
-    /// Connects, and waits until `count` endpoints are READY; `false` when the time ran out.
+    /// Connects, and waits until `count` endpoints are READY; `false` when the time ran out, or the channel was closed.
     pub fn wait_for_ready_endpoints(&self, count: usize, timeout: Duration) -> bool {
         let Ok(shared) = self.shared() else { return false };
         shared.on_state(
             Some(timeout),
             |big| {
-                big.machine.state(super::clock::now(), true);
-                big.machine.ready_endpoints() >= count
+                let state = big.machine.state(super::clock::now(), true);
+                big.machine.ready_endpoints() >= count || state == Connectivity::Shutdown
             },
             |big, _| big.machine.ready_endpoints() >= count,
         )

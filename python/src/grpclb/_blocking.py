@@ -379,7 +379,10 @@ class Channel:
 
     def wait_for_ready_endpoints(self, count: int, timeout: float | None = None) -> bool:
         """Connects and waits until so many endpoints are READY; False when the time ran out."""
-        return self._core.wait_for_ready_endpoints(count, timeout)
+        ready = self._core.wait_for_ready_endpoints(count, timeout)
+        if self._closed and not ready:
+            raise ValueError("the channel was closed")
+        return ready
 
     def endpoints(self) -> list[tuple[str, ChannelConnectivity]]:
         """Each endpoint's address and state."""
