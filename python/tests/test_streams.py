@@ -462,6 +462,31 @@ class Aio(AioKinds, Served):
 
         self.run_with(test)
 
+    def test_a_write_that_done_writing_overtakes_says_so(self):
+        async def test(stub):
+            call = stub.StreamingInputCall()
+            request = given(900_000)[0]
+            writes = [asyncio.ensure_future(call.write(request)) for _ in range(2)]
+            await asyncio.sleep(0)
+            await call.done_writing()
+            first, second = await asyncio.gather(*writes, return_exceptions=True)
+            self.assertIsNone(first)
+            self.assertIsInstance(second, asyncio.InvalidStateError)
+            self.assertEqual((await call).aggregated_payload_size, 900_000)
+
+        self.run_with(test)
+
+    def test_asking_again_and_again_costs_nothing(self):
+        async def test(stub):
+            call = stub.FullDuplexCall()
+            for _ in range(10):
+                with self.assertRaises(asyncio.TimeoutError):
+                    await asyncio.wait_for(call.code(), 0.001)
+            self.assertEqual(call._waiters, [])
+            call.cancel()
+
+        self.run_with(test)
+
     def test_many_at_once(self):
         async def test(stub):
             async def one(number):

@@ -63,9 +63,20 @@ class Call:
             self._waiters.append(waiter)
         return waiter
 
+    async def _told(self) -> None:
+        """Waits for something new of it."""
+        waiter = self._ended()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            # Who asks again and again, each time for a while, must not fill the list.
+            if self._waiters is not None and waiter in self._waiters:
+                self._waiters.remove(waiter)
+            raise
+
     async def _wait(self) -> Done:
         while self._done is None:
-            await self._ended()
+            await self._told()
         return self._done
 
     def _check(self) -> None:

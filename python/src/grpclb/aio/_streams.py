@@ -111,6 +111,8 @@ class StreamCall(Call):
             if self._channel._core.send(self._key, octets, False):
                 return self._channel._soon()
             await self._own(self._ended())
+            if self._is_half_closed and self._done is None:
+                raise asyncio.InvalidStateError("write: done_writing came before the message could be sent")
         self._check()
         raise asyncio.InvalidStateError("the call has ended: nothing more can be sent")
 
@@ -143,7 +145,7 @@ class StreamCall(Call):
         while self._headers is None:
             if self._done is not None:
                 return Metadata(self._done.initial_metadata)
-            await self._ended()
+            await self._told()
         return self._headers
 
 
