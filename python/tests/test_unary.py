@@ -1,12 +1,14 @@
 """Unary calls of both forms with the stubs of grpcio-tools, before a grpcio server."""
 
 import asyncio
+import os
 import sys
 import threading
 import time
 import types
 import unittest
 import unittest.mock
+from pathlib import Path
 
 from support import Served, arun, free_port, pb, until
 
@@ -240,6 +242,25 @@ class Blocking(Both, Served):
             until("what it raised is told", lambda: told.called, 5)
             channel.channel_ready(5)
             self.assertTrue(heard.wait(5), "after the first one failed")
+
+    @unittest.skipUnless(sys.platform == "linux", "/proc says how much memory there is")
+    def test_a_thread_keeps_no_large_response(self):
+        def resident():
+            return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+        with grpclb.Channel(self.target, max_message_size=1 << 30) as channel:
+            stub = Stub(channel)
+            stub.EmptyCall(pb.Empty())
+            before = resident()
+            self.assertEqual(len(stub.UnaryCall(pb.SimpleRequest(response_size=100_000_000)).payload.body), 100_000_000)
+            self.assertLess(resident() - before, 50_000_000)
+
+    def test_close_ends_the_wait_for_ready(self):
+        channel = grpclb.Channel(f"ipv4:127.0.0.1:{free_port()}")
+        threading.Timer(0.1, channel.close).start()
+        for _ in range(2):
+            with self.assertRaisesRegex(ValueError, "closed"):
+                channel.channel_ready(20)
         with grpclb.Channel(f"ipv4:127.0.0.1:{free_port()}") as channel, self.assertRaises(grpc.FutureTimeoutError):
             grpc.channel_ready_future(channel).result(timeout=0.3)
 

@@ -3,7 +3,7 @@
 use crate::arguments::{self, Metadata, duration};
 use crate::completion::Completion;
 use crate::process::Process;
-use crate::stream::Stream;
+use crate::stream::{KEEP, Stream};
 use crate::{interrupt, settings};
 use grpclb::core::balancer::Connectivity;
 use grpclb::host::reactor;
@@ -53,7 +53,9 @@ impl Channel {
         let mut done = SPARE.take();
         py.detach(|| self.channel.complete(&call, request, &mut done));
         let result = interrupt::check().map(|()| Completion::new(py, &mut done));
-        SPARE.set(done);
+        if done.response.capacity() <= KEEP {
+            SPARE.set(done);
+        }
         result
     }
 

@@ -12,7 +12,7 @@ thread_local! {
 }
 
 /// A buffer that grew beyond this is not kept.
-const KEEP: usize = 1 << 20;
+pub(crate) const KEEP: usize = 1 << 20;
 
 #[pyclass(frozen, module = "grpclb._grpclb")]
 pub(crate) struct Stream(pub(crate) grpclb::Stream);
