@@ -129,6 +129,16 @@ class TheLoop(Served):
         arun(second(calls), 5)
 
 
+    def test_cancel_after_it(self):
+        channel = grpclb.aio.Channel(self.target)
+
+        async def first():
+            return channel.unary_unary(SERVICE + "EmptyCall")(b"", **SLOW)
+
+        call = arun(first())
+        self.assertTrue(call.cancel() and call.cancelled() and not call.cancel())
+        arun(channel.close())
+
     def test_close_after_it(self):
         channel = grpclb.aio.Channel(self.target)
         called = []

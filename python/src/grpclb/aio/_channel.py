@@ -332,7 +332,8 @@ class Channel:
 
     def _cancel(self, key: int) -> None:
         self._core.cancel(key)
-        self._soon()
+        if self._loop is not None and not self._loop.is_closed():
+            self._soon()
 
     def _forget(self, key: int) -> None:
         self._calls.pop(key, None)
