@@ -22,11 +22,16 @@ def waits():
 """
 
 
+def hear_sigint():
+    """A shell starts what it runs in the background deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Signals(Served):
     def interrupted(self, text, code=-signal.SIGINT, after=0.3):
         """A program gets SIGINT while it waits, and ends at once."""
         child = subprocess.Popen([sys.executable, "-c", PRELUDE + textwrap.dedent(text), self.target], env=environment(),
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_sigint)
         try:
             self.assertEqual(child.stdout.readline(), "waits\n", "it ended before")
             time.sleep(after)

@@ -722,17 +722,36 @@ class Faults(Case):
         self.assertGreaterEqual(codes[0], 299, codes)
         self.assertGreater(min(peers[servers[0].address], peers[servers[2].address]), 130, peers)
 
+    def test_who_is_answered_before_the_end_of_a_request_hears_that_the_connection_ends(self):
+        self.gateway_before(f"ipv4:127.0.0.1:{free_port()}")
+        for form, status in ((WEB, b"200"), ("text/plain", b"415")):
+            with socket.create_connection(("127.0.0.1", self.gateway.port), timeout=LIMIT) as sock:
+                sock.sendall(b"POST /helloworld.Greeter/SayHello HTTP/1.1\r\nhost: a\r\ncontent-type: %s\r\n"
+                             b"content-length: 10\r\n\r\n" % form.encode())
+                response = http.client.HTTPResponse(sock, method="POST")
+                response.begin()
+                self.assertEqual(str(response.status).encode(), status)
+                self.assertEqual(response.headers.get("connection"), "close", response.headers)
+                response.read()
+        # And whose request was taken goes on.
+        self.gateway_before("ipv4:" + backend(self.start, "b0").listening().address, "--wait-ready", "1")
+        connection = self.http()
+        for _ in range(3):
+            self.assertEqual(self.call(connection).headers.get("connection"), None)
+
     def test_killed_and_restarted_under_load(self):
         """Every response is whole: its status says what happened."""
         servers = [backend(self.start, f"b{number}").listening() for number in range(3)]
         self.gateway_before("ipv4:" + ",".join(server.address for server in servers), "--service-config", ROUND_ROBIN,
                             "--wait-ready", "3")
-        over, codes = threading.Event(), collections.Counter()
+        over, codes, served = threading.Event(), collections.Counter(), collections.Counter()
 
         def calls(number):
             connection, seen = self.http(), collections.Counter()
             while not over.is_set():
-                seen[self.call(connection, (WEB, TEXT)[number % 2]).code] += 1
+                answer = self.call(connection, (WEB, TEXT)[number % 2])
+                seen[answer.code] += 1
+                served[answer.headers.get("grpclb-peer")] += answer.code == 0
             return seen
 
         with futures.ThreadPoolExecutor(8) as pool:
@@ -742,6 +761,9 @@ class Faults(Case):
                 servers[round].kill()
                 time.sleep(0.3)
                 servers[round] = backend(self.start, f"b{round}", servers[round].port).listening()
+                before = served[servers[round].address]
+                # Connecting again may take a backoff of a second: until then the others serve.
+                until("it serves again", lambda: served[servers[round].address] > before)
             over.set()
             for caller in callers:
                 codes += caller.result(LIMIT)
