@@ -346,13 +346,13 @@ def run_parts(parts):
     return [rows.get(part.name, (part.name, Counts(failed=1), 0.0, None)) for part in parts]
 
 
-def table(rows, seconds):
+def table(rows, whole):
     """The last thing that is seen."""
     wide = max(len(name) for name, *_ in rows)
     print(f"\n{'part':{wide}}  {'passed':>6}  {'failed':>6}  {'skipped':>7}  {'seconds':>7}")
     for name, counts, seconds, _ in rows:
         print(f"{name:{wide}}  {counts.passed:6}  {counts.failed:6}  {counts.skipped:7}  {seconds:7.1f}")
-    print(f"{'':{wide}}  {'':6}  {'':6}  {'':7}  {seconds:7.1f}")
+    print(f"{'':{wide}}  {'':6}  {'':6}  {'':7}  {whole:7.1f}")
     for name, _, _, gone in rows:
         if gone:
             print(f"left out: {name}: {gone}")

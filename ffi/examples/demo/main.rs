@@ -158,10 +158,13 @@ fn serve<W: Write>(screen: &mut Screen<W>, port: u16) -> Option<Page> {
     page
 }
 
+/// A page that is gone for longer is closed.
+const AWAY: Duration = Duration::from_secs(2);
+
 /// Goes on serving the page: on a terminal until Enter, else while a browser has it open.
 fn stay<W: Write>(screen: &mut Screen<W>, page: &Page) {
     let on_terminal = std::io::stdin().is_terminal();
-    if !on_terminal && !page.is_watched() {
+    if !on_terminal && is_left(page) {
         return;
     }
     let until = if on_terminal { "Enter ends it" } else { "it ends when the page is closed" };
@@ -172,12 +175,20 @@ fn stay<W: Write>(screen: &mut Screen<W>, page: &Page) {
         let _ = std::io::stdin().read_line(&mut String::new());
         return;
     }
-    // A page that is loaded again is away for a moment.
-    let mut away = 0;
-    while away < 10 {
-        away = if page.is_watched() { 0 } else { away + 1 };
-        std::thread::sleep(Duration::from_millis(200));
+    while !is_left(page) {
+        std::thread::sleep(AWAY / 10);
     }
+}
+
+/// Whether no browser has the page open. One that loads it again is away for a moment.
+fn is_left(page: &Page) -> bool {
+    (0..10).all(|_| {
+        let watched = page.is_watched();
+        if !watched {
+            std::thread::sleep(AWAY / 10);
+        }
+        !watched
+    })
 }
 
 fn prologue<W: Write>(screen: &mut Screen<W>) {
