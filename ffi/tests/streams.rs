@@ -237,7 +237,7 @@ fn empty_messages_have_a_bound() {
     let channel = Channel::builder(&peer.target()).build().unwrap();
     channel.drive_in_background().unwrap();
     let stream = channel.stream(&call()).unwrap();
-    stream.half_close().unwrap();
+    let _ = stream.half_close(); // refused where the flood was there first
     thread::sleep(Duration::from_millis(100));
     let mut message = Vec::new();
     let started = Instant::now();
