@@ -22,12 +22,17 @@ fi
 
 # Asked of the file system: rustup itself would want to go on line.
 sysroot=$(rustup run "$version" rustc --print sysroot 2>/dev/null)
-ready() {
-    [ -n "$sysroot" ] && [ -x "$sysroot/bin/cargo-clippy" ] && [ -x "$sysroot/bin/rustfmt" ] || return 1
-    for target in "$@"; do [ -d "$sysroot/lib/rustlib/$target/lib" ] || return 1; done
-}
-ready "$@" && exit 0
-say "rustup toolchain install $version $*"
-rustup toolchain install "$version" --profile minimal --no-self-update \
-    --component rustfmt --component clippy ${@/#/--target } >&2 ||
-    missing "Rust $version with targets: $*" "rustup toolchain install $version -c rustfmt -c clippy ${*/#/-t }"
+if ! { [ -n "$sysroot" ] && [ -x "$sysroot/bin/cargo-clippy" ] && [ -x "$sysroot/bin/rustfmt" ]; }; then
+    say "rustup toolchain install $version"
+    rustup toolchain install "$version" --profile minimal --no-self-update --component rustfmt --component clippy >&2 ||
+        missing "Rust $version" "rustup toolchain install $version -c rustfmt -c clippy"
+    sysroot=$(rustup run "$version" rustc --print sysroot)
+fi
+
+# Not by `toolchain install --target`: that takes the compiler away and brings it again, under builds that run.
+absent=()
+for target in "$@"; do [ -d "$sysroot/lib/rustlib/$target/lib" ] || absent+=("$target"); done
+[ ${#absent[@]} = 0 ] && exit 0
+say "rustup target add ${absent[*]}"
+rustup target add --toolchain "$version" "${absent[@]}" >&2 ||
+    missing "the standard library for ${absent[*]}" "rustup target add --toolchain $version ${absent[*]}"
