@@ -56,14 +56,26 @@ func (cc *ClientConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, meth
 		s.info.finish(err)
 		return nil, err
 	}
-	s.unwatch = context.AfterFunc(ctx, func() { s.abort(status.FromContextError(ctx.Err()).Err()) })
+	s.unwatch = context.AfterFunc(ctx, s.expire)
 	return s, nil
+}
+
+// expire ends the call when the context is done. The watch over the context calls it too late for one who cancels it and
+// then uses the stream: every method does as well.
+func (s *clientStream) expire() {
+	if err := s.ctx.Err(); err != nil {
+		s.abort(status.FromContextError(err).Err())
+	}
 }
 
 // abort ends the call from this side, unless it has ended and nothing is left to receive.
 func (s *clientStream) abort(err error) {
 	d := s.cc.driver
 	d.mu.Lock()
+	if s.over {
+		d.mu.Unlock()
+		return
+	}
 	err = s.lose(err)
 	d.forget(s.call)
 	d.mu.Unlock()
@@ -130,6 +142,7 @@ func (s *clientStream) SendMsg(message any) error {
 	if s.halfClosed {
 		return internal("SendMsg after CloseSend")
 	}
+	s.expire()
 	var err error
 	if s.out, err = s.cc.encode(&s.info, s.out, message); err != nil {
 		s.abort(err)
@@ -180,6 +193,7 @@ func (s *clientStream) CloseSend() error {
 		return nil
 	}
 	s.halfClosed = true
+	s.expire()
 	d := s.cc.driver
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -214,6 +228,7 @@ func (s *clientStream) RecvMsg(message any) error {
 }
 
 func (s *clientStream) recv(message any) error {
+	s.expire()
 	d := s.cc.driver
 	for {
 		d.mu.Lock()

@@ -233,6 +233,21 @@ func TestCancelInMidStream(t *testing.T) {
 	}
 }
 
+// What comes after the cancel does not overtake it, on any machine: not even where the answer is quick.
+func TestACancelCountsAtOnce(t *testing.T) {
+	noLeak(t)
+	_, client := dial(t, []*backend{start(t)})
+	for range 2000 {
+		ctx, cancel := context.WithCancel(context.Background())
+		stream := must(client.StreamingInputCall(ctx))
+		cancel()
+		_, err := stream.CloseAndRecv()
+		is(t, err, codes.Canceled)
+		_, err = stream.CloseAndRecv()
+		is(t, err, codes.Canceled)
+	}
+}
+
 func TestOnFinishOfAStreamThatIsLeft(t *testing.T) {
 	b := start(t)
 	_, client := dial(t, []*backend{b})
