@@ -10,7 +10,8 @@
 //
 // The package is a door to libgrpclb, a C library, and needs cgo. In a checkout `make go` builds the library where this
 // module finds it (target/c); with the build tag grpclb_installed it is found by pkg-config instead, after `make
-// install-c`. Go's build cache does not look into the library: after a change of it alone, build with -a.
+// install-c`. Go's build cache does not look into the library: after a change of it alone, or
+// of where it is, build with -a.
 //
 // # Differences to grpc-go
 //
