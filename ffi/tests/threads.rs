@@ -280,6 +280,33 @@ fn a_panic_in_the_hook_is_the_callers_own() {
     stop(servers);
 }
 
+/// One who follows, and whose hook panics, is given the lead no more; its call is cancelled.
+#[test]
+fn a_panic_in_the_hook_of_a_follower() {
+    let _watchdog = Watchdog::new(30);
+    let (servers, target) = backends(1);
+    let channel = Channel::builder(&target)
+        .interrupt(|| {
+            assert!(thread::current().name() != Some("unlucky"), "the hook's own fault");
+            false
+        })
+        .build()
+        .unwrap();
+    let slow = || channel.unary(&Call::new(SLOW), b"", &mut Vec::new());
+    thread::scope(|scope| {
+        let leader = scope.spawn(slow);
+        thread::sleep(Duration::from_millis(300));
+        let follower = scope.spawn(slow);
+        thread::sleep(Duration::from_millis(200));
+        let unlucky = thread::Builder::new().name("unlucky".into()).spawn_scoped(scope, slow).unwrap();
+        let panic = unlucky.join().expect_err("the hook panicked");
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"the hook's own fault"));
+        leader.join().unwrap().expect("the leader goes on");
+        follower.join().unwrap().expect("so does who follows it");
+    });
+    stop(servers);
+}
+
 /// A backend that is restarted while nobody calls: the next call succeeds.
 #[test]
 fn restarted_in_a_pause() {

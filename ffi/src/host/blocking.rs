@@ -21,8 +21,10 @@ use grpclb_core::grpc::Code;
 use grpclb_core::time::{Duration, Instant};
 use mio::Waker;
 use sleepers::{NOBODY, Sleepers, Slot, SlotState, ring};
+use std::any::Any;
 use std::cell::Cell;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// After so long without anyone driving, sockets are looked at before a call is picked: a connection that the peer
@@ -79,6 +81,18 @@ struct Own {
     slot: Arc<Slot>,
     /// Slots to ring once the lock is free.
     ring: Vec<Arc<Slot>>,
+    /// The interrupt hook's panic, which goes on once the wait has ended in order.
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+impl Own {
+    /// Asks the hook; one that panics ends the wait as well. Nobody's lock may be held: it is foreign code.
+    fn is_interrupted(&mut self, hook: &Interrupt) -> bool {
+        catch_unwind(AssertUnwindSafe(|| hook())).unwrap_or_else(|panic| {
+            self.panic = Some(panic);
+            true
+        })
+    }
 }
 
 thread_local! {
@@ -98,7 +112,7 @@ pub(crate) enum Waited {
     Interrupted,
 }
 
-/// The lead in the hands of a thread. Should it panic (its interrupt hook, say), the others find the lead again.
+/// The lead in the hands of a thread. Should it panic, the others find the lead again.
 struct Held<'s> {
     shared: &'s Shared,
     lead: Option<Lead>,
@@ -364,11 +378,10 @@ impl Shared {
                 break Waited::Holds;
             }
             if let Some(interrupt) = interrupt {
-                // Asked once the events are taken in, which come only once, and whoever they woke is rung: it may
-                // panic. And without the lock: it is foreign code.
+                // Asked once the events are taken in, which come only once, and whoever they woke is rung.
                 drop(big);
                 ring(&mut own.ring);
-                let interrupted = interrupt();
+                let interrupted = own.is_interrupted(interrupt);
                 big = self.lock();
                 if interrupted {
                     break Waited::Interrupted;
@@ -431,7 +444,7 @@ impl Shared {
                 SlotState::Done => return Err(Waited::InSlot),
                 SlotState::Lead | SlotState::Again => break false,
                 SlotState::Wait => {
-                    if interrupt.is_some_and(|interrupt| interrupt()) {
+                    if interrupt.is_some_and(|interrupt| own.is_interrupted(interrupt)) {
                         break true;
                     }
                     let now = Machine::now();
@@ -502,7 +515,11 @@ impl Shared {
         // have lost its thread-locals.
         let mut own = OWN.try_with(Cell::take).ok().flatten().unwrap_or_default();
         let result = what(&mut own);
+        let panic = own.panic.take();
         let _ = OWN.try_with(|place| place.set(Some(own)));
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
         result
     }
 }

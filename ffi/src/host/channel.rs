@@ -131,7 +131,7 @@ impl ChannelBuilder {
 
     /// Asked while a call waits: at least every 100 ms, and when a signal interrupts the wait. `true` ends the wait,
     /// and the call with CANCELLED. This is how Ctrl-C reaches an interpreter. It runs on the thread that waits,
-    /// without a lock.
+    /// without a lock. A panic of its own does the same, and then goes on to the caller.
     #[must_use]
     pub fn interrupt(mut self, hook: impl Fn() -> bool + Send + Sync + 'static) -> ChannelBuilder {
         self.interrupt = Some(Arc::new(hook));
