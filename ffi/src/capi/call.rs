@@ -214,14 +214,14 @@ impl Place {
         Ok(Place(reply))
     }
 
-    /// Runs a call's body: what goes wrong before the call is made stands in the reply as well.
+    /// Runs a call's body: what goes wrong before the call is made, or in a panic, stands in the reply as well.
     pub(super) fn fill(mut self, body: impl FnOnce(&mut Place) -> Result<i32, i32>) -> Result<i32, i32> {
         self.start();
-        let result = body(&mut self);
-        if let Err(code) = result {
+        let code = super::guard(|| body(&mut self));
+        if code < 0 {
             self.set(code, error_text(code).as_bytes(), "");
         }
-        result
+        Ok(code)
     }
 
     /// Nothing of the last call stays visible.
