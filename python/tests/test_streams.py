@@ -281,7 +281,9 @@ class Blocking(BlockingKinds, Served):
 
         call = self.stub().FullDuplexCall(requests())
         next(call)
-        self.assertLess(taken[0], 200)
+        # Of 100 MB; how much lies between the two is for grpcio and the kernel to say: 21 MB have been seen.
+        time.sleep(0.3)
+        self.assertLess(taken[0], 500)
         call.cancel()
 
     def test_server_missing(self):
